@@ -297,6 +297,3 @@ func (c *Columns) u128(a Attr) (hi, lo *[]uint64) {
 	}
 	panic("packet: " + a.String() + " is not an address")
 }
-
-// A Bitmap selects rows of a chunk: bit i%64 of word i/64 is row i.
-type Bitmap [ChunkSize / 64]uint64
