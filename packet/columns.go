@@ -1,5 +1,7 @@
 package packet
 
+import "math/bits"
+
 // ChunkSize is the largest number of rows that move, are evaluated or are
 // scanned at once: a burst, a [Batch], a [Bitmap].
 const ChunkSize = 256
@@ -66,6 +68,79 @@ func NewColumns(n int) *Columns {
 		Tag: make([]uint32, n), Layers: make([]Layers, n), Reason: make([]uint8, n), CapLen: make([]uint16, n),
 	}
 }
+
+// Window makes dst the n rows of c from row lo on: the same memory, no copy.
+// Columns that are nil in c are nil in dst.
+func (c *Columns) Window(lo, n int, dst *Columns) {
+	hi := lo + n
+	dst.N = n
+	dst.Ts = sub(c.Ts, lo, hi)
+	dst.SrcIPHi, dst.SrcIPLo = sub(c.SrcIPHi, lo, hi), sub(c.SrcIPLo, lo, hi)
+	dst.DstIPHi, dst.DstIPLo = sub(c.DstIPHi, lo, hi), sub(c.DstIPLo, lo, hi)
+	dst.SrcPort, dst.DstPort = sub(c.SrcPort, lo, hi), sub(c.DstPort, lo, hi)
+	dst.Proto, dst.TCPFlags = sub(c.Proto, lo, hi), sub(c.TCPFlags, lo, hi)
+	dst.TCPSeq, dst.TCPAck, dst.TCPWindow = sub(c.TCPSeq, lo, hi), sub(c.TCPAck, lo, hi), sub(c.TCPWindow, lo, hi)
+	dst.IPID, dst.TTL, dst.DSCP, dst.ECN = sub(c.IPID, lo, hi), sub(c.TTL, lo, hi), sub(c.DSCP, lo, hi), sub(c.ECN, lo, hi)
+	dst.Frag, dst.PktLen, dst.PayloadLen = sub(c.Frag, lo, hi), sub(c.PktLen, lo, hi), sub(c.PayloadLen, lo, hi)
+	dst.EthType, dst.SrcMAC, dst.DstMAC = sub(c.EthType, lo, hi), sub(c.SrcMAC, lo, hi), sub(c.DstMAC, lo, hi)
+	dst.VLAN, dst.VNI, dst.Tunnel = sub(c.VLAN, lo, hi), sub(c.VNI, lo, hi), sub(c.Tunnel, lo, hi)
+	dst.OuterSrcHi, dst.OuterSrcLo = sub(c.OuterSrcHi, lo, hi), sub(c.OuterSrcLo, lo, hi)
+	dst.OuterDstHi, dst.OuterDstLo = sub(c.OuterDstHi, lo, hi), sub(c.OuterDstLo, lo, hi)
+	dst.InPort, dst.Direction, dst.FlowHash = sub(c.InPort, lo, hi), sub(c.Direction, lo, hi), sub(c.FlowHash, lo, hi)
+	dst.Tag, dst.Layers, dst.Reason, dst.CapLen = sub(c.Tag, lo, hi), sub(c.Layers, lo, hi), sub(c.Reason, lo, hi), sub(c.CapLen, lo, hi)
+	dst.Data, dst.Stride = sub(c.Data, lo*c.Stride, hi*c.Stride), c.Stride
+}
+
+func sub[T any](s []T, lo, hi int) []T {
+	if s == nil {
+		return nil
+	}
+	return s[lo:hi:hi]
+}
+
+// Keep sets the columns of attributes outside want to nil.
+func (c *Columns) Keep(want AttrSet) {
+	for a := Attr(0); int(a) < NumAttrs; a++ {
+		if !want.Has(a) {
+			c.set(a, nil)
+		}
+	}
+}
+
+// Share makes the columns of the attributes in want those of src: the same
+// memory, at least c.N rows of it.
+func (c *Columns) Share(src *Columns, want AttrSet) {
+	for ; want != 0; want &= want - 1 {
+		c.set(Attr(bits.TrailingZeros64(uint64(want))), src)
+	}
+}
+
+// set makes the column of a that of src, or nil when src is nil.
+func (c *Columns) set(a Attr, src *Columns) {
+	if src == nil {
+		src = &noColumns
+	}
+	switch w := a.Info().Width; {
+	case a == Ts:
+		c.Ts = src.Ts
+	case a == LayerBits:
+		c.Layers = src.Layers
+	case w == W8:
+		*c.u8(a) = *src.u8(a)
+	case w == W16:
+		*c.u16(a) = *src.u16(a)
+	case w == W32:
+		*c.u32(a) = *src.u32(a)
+	case w == W64:
+		*c.u64(a) = *src.u64(a)
+	default:
+		hi, lo := c.u128(a)
+		shi, slo := src.u128(a)
+		*hi, *lo = *shi, *slo
+	}
+}
+
+var noColumns Columns
 
 // A Value is one attribute value, wide enough for every attribute: Hi is zero
 // unless the attribute is an address. Values of one attribute order as the
@@ -222,6 +297,3 @@ func (c *Columns) u128(a Attr) (hi, lo *[]uint64) {
 	}
 	panic("packet: " + a.String() + " is not an address")
 }
-
-// A Bitmap selects rows of a chunk: bit i%64 of word i/64 is row i.
-type Bitmap [ChunkSize / 64]uint64
