@@ -1,0 +1,318 @@
+package packet
+
+// ip reads an IP header of the version that its first nibble says.
+func (w *walk) ip() step {
+	if !w.need(1) {
+		return stepDone
+	}
+	switch w.u8(0) >> 4 {
+	case 4:
+		return stepIPv4
+	case 6:
+		return stepIPv6
+	}
+	w.bad(ReasonIPVersion)
+	return stepDone
+}
+
+// ipv4 reads an IPv4 header (RFC 791). One whose lengths make no sense is not
+// believed in the rest either.
+func (w *walk) ipv4() step {
+	if !w.need(20) {
+		return stepDone
+	}
+	first := w.u8(0)
+	if first>>4 != 4 {
+		w.bad(ReasonIPVersion)
+		return stepDone
+	}
+	hdr := int(first&15) * 4
+	if hdr < 20 {
+		w.bad(ReasonIPHeaderLen)
+		return stepDone
+	}
+	total := int(w.u16(2))
+	if total == 0 {
+		// Segmentation offload: the card would have filled it in.
+		total = w.limit - w.off
+	}
+	if total < hdr {
+		w.bad(ReasonIPTotalLen)
+		return stepDone
+	}
+	w.layers |= LayerIPv4
+	w.tos, w.ttl, w.proto = w.u8(1), w.u8(8), w.u8(9)
+	w.ipID = uint32(w.u16(4))
+	w.src = Value{0, v4Prefix | uint64(w.u32(12))}
+	w.dst = Value{0, v4Prefix | uint64(w.u32(16))}
+	frag := w.u16(6) & (FragMore | FragOffset)
+	w.frag = frag
+	if frag != 0 {
+		w.layers |= LayerFrag
+	}
+	if !w.bound(w.off + total) {
+		w.bad(ReasonIPTotalLen)
+	}
+	if hdr > 20 {
+		w.layers |= LayerOptions
+	}
+	w.payload = w.off + hdr
+	if !w.need(hdr) {
+		return stepDone
+	}
+	w.off += hdr
+	if frag&FragOffset != 0 {
+		return stepDone
+	}
+	if frag != 0 {
+		w.open = true
+	}
+	return stepUpper
+}
+
+// ipv6 reads an IPv6 header (RFC 8200).
+func (w *walk) ipv6() step {
+	if !w.need(40) {
+		return stepDone
+	}
+	first := w.u32(0)
+	if first>>28 != 6 {
+		w.bad(ReasonIPVersion)
+		return stepDone
+	}
+	w.layers |= LayerIPv6
+	w.tos, w.proto, w.ttl = uint8(first>>20), w.u8(6), w.u8(7)
+	w.src = Value{w.u64(8), w.u64(16)}
+	w.dst = Value{w.u64(24), w.u64(32)}
+	// A length of zero with something behind it is a jumbogram (RFC 2675), of
+	// which the hop-by-hop header tells the length, or segmentation offload.
+	length := int(w.u16(4))
+	jumbo := length == 0 && w.proto != protoNoNext
+	if !jumbo && !w.bound(w.off+40+length) {
+		w.bad(ReasonIPTotalLen)
+	}
+	w.off += 40
+	w.payload = w.off
+	if jumbo {
+		w.end = w.limit
+		if w.proto == protoHopByHop {
+			w.jumbogram()
+		}
+	}
+	return stepExtension
+}
+
+// jumbogram takes the packet's length from the jumbo payload option of the
+// hop-by-hop header ahead, if it has one and it is in the slice.
+func (w *walk) jumbogram() {
+	if !w.has(8) {
+		return
+	}
+	end := min(8+int(w.u8(1))*8, min(len(w.b), w.limit)-w.off)
+	for at := 2; at+2 <= end; {
+		kind, length := w.u8(at), int(w.u8(at+1))
+		if kind == 0 { // a single byte of padding
+			at++
+			continue
+		}
+		if kind == 0xc2 && length == 4 && at+6 <= end {
+			if !w.bound(w.off + int(w.u32(at+2))) {
+				w.bad(ReasonIPTotalLen)
+			}
+			return
+		}
+		at += 2 + length
+	}
+}
+
+// extension reads the IPv6 extension header (RFC 8200, RFC 7045) that w.proto
+// names, or goes on with the upper layer if it names none.
+func (w *walk) extension() step {
+	var length int
+	switch w.proto {
+	case protoHopByHop, protoRouting, protoDestOpts:
+	case protoMobility, protoHIP, protoShim6:
+		// Extension headers in form; in practice the last ones, and then
+		// they are what the packet is about.
+		if w.has(1) && w.u8(0) == protoNoNext {
+			return stepUpper
+		}
+	case protoFragment:
+		return w.fragment()
+	case protoAH:
+		return w.authentication()
+	default:
+		return stepUpper
+	}
+	w.layers |= LayerOptions
+	if !w.need(8) {
+		return stepDone
+	}
+	length = 8 + int(w.u8(1))*8
+	if !w.need(length) {
+		return stepDone
+	}
+	w.proto = w.u8(0)
+	w.off += length
+	w.payload = w.off
+	return stepExtension
+}
+
+// fragment reads an IPv6 fragment header.
+func (w *walk) fragment() step {
+	w.layers |= LayerOptions
+	if !w.need(8) {
+		return stepDone
+	}
+	w.layers |= LayerFrag
+	field := w.u16(2)
+	w.frag = field >> 3
+	if field&1 != 0 {
+		w.frag |= FragMore
+	}
+	w.ipID = w.u32(4)
+	w.proto = w.u8(0)
+	w.off += 8
+	w.payload = w.off
+	switch {
+	case w.frag == 0:
+		w.frag = FragAtomic
+	case w.frag&FragOffset != 0:
+		return stepDone
+	default:
+		w.open = true
+	}
+	return stepExtension
+}
+
+// authentication reads an AH header (RFC 4302), in IPv4 as in IPv6: what it
+// protects is in clear text, and the upper layer.
+func (w *walk) authentication() step {
+	if w.layers&LayerIPv6 != 0 {
+		w.layers |= LayerOptions
+	}
+	if !w.need(12) {
+		return stepDone
+	}
+	length := (int(w.u8(1)) + 2) * 4
+	if !w.need(length) {
+		return stepDone
+	}
+	w.proto = w.u8(0)
+	w.off += length
+	w.payload = w.off
+	if w.layers&LayerIPv6 != 0 {
+		return stepExtension
+	}
+	return stepUpper
+}
+
+// upper reads the header of the protocol w.proto, or strips the tunnel that
+// it is.
+func (w *walk) upper() step {
+	switch w.proto {
+	case protoTCP:
+		w.tcp()
+	case protoUDP:
+		return w.udp()
+	case protoSCTP:
+		if !w.ports() {
+			break
+		}
+		if w.need(12) {
+			w.layers |= LayerSCTP
+			w.payload = w.off + 12
+		}
+	case protoICMP:
+		w.icmp(LayerICMP)
+	case protoICMPv6:
+		w.icmp(LayerICMPv6)
+	case protoAH:
+		if w.layers&LayerIPv4 != 0 {
+			return w.authentication()
+		}
+	case protoIPv4, protoIPv6:
+		return w.ipInIP()
+	case protoGRE:
+		return w.gre()
+	}
+	return stepDone
+}
+
+// ports reads the two port numbers that TCP, UDP and SCTP begin with.
+func (w *walk) ports() bool {
+	if !w.need(4) {
+		return false
+	}
+	w.srcPort, w.dstPort = w.u16(0), w.u16(2)
+	w.layers |= LayerPorts
+	return true
+}
+
+// tcp reads a TCP header (RFC 9293) up to the window; nothing is taken from
+// the options, so that a slice that ends among them is not truncated.
+func (w *walk) tcp() {
+	if !w.ports() {
+		return
+	}
+	if !w.has(16) {
+		w.missing(20)
+		return
+	}
+	w.layers |= LayerTCP
+	w.seq, w.ack = w.u32(4), w.u32(8)
+	w.flags, w.window = w.u16(12)&0x1ff, w.u16(14)
+	hdr := int(w.u8(12)>>4) * 4
+	w.payload = w.off + hdr
+	switch {
+	case w.off+20 > w.limit:
+		w.bad(ReasonShort)
+	case hdr < 20:
+		w.bad(ReasonTCPOffset)
+		w.payload = w.off + 20
+	case w.off+hdr > w.limit && !w.open:
+		w.bad(ReasonTCPOffset)
+	}
+}
+
+// udp reads a UDP header (RFC 768).
+func (w *walk) udp() step {
+	if !w.ports() || !w.need(8) {
+		return stepDone
+	}
+	w.layers |= LayerUDP
+	w.payload = w.off + 8
+	length, room := int(w.u16(4)), w.end-w.off
+	switch {
+	case length == 0 && room > 0xffff:
+		// A jumbogram (RFC 2675) or a tunnel's outer header before
+		// segmentation by the card.
+		length = room
+	case length < 8:
+		w.bad(ReasonUDPLen)
+		return stepDone
+	case length > room:
+		if !w.open {
+			w.bad(ReasonUDPLen)
+		}
+		length = room
+	}
+	if w.port.mayTunnel(w.dstPort) {
+		return w.udpTunnel(length)
+	}
+	return stepDone
+}
+
+// icmp reads an ICMP or ICMPv6 header (RFC 792, RFC 4443), of which only type
+// and code are the same in all messages. The packet quoted in an error is not
+// read: it was not sent here.
+func (w *walk) icmp(layer Layers) {
+	if !w.need(2) {
+		return
+	}
+	w.layers |= layer
+	w.payload = w.off + 8
+	if w.off+4 > w.limit {
+		w.bad(ReasonShort)
+	}
+}
