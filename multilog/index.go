@@ -47,7 +47,7 @@ type blockShape struct {
 
 const leafSize = 256
 
-func (l *Log) blockSize() int { return min(blockHeaders, l.opt.SegmentHeaders) }
+func (l *Log) blockSize() int { return l.opt.block }
 
 // blocks returns the blocks of all segments.
 func (l *Log) blocks() int { return len(l.segs) * l.opt.SegmentHeaders / l.blockSize() }
