@@ -4,7 +4,6 @@ package fold
 
 import (
 	"simd/archsimd"
-
 	"unsafe"
 
 	"github.com/confluo/confluo/packet"
