@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ import (
 const openWithoutEAL = "CONFLUO_TEST_DPDK_WITHOUT_EAL"
 
 // testEAL is the EAL of all tests: no huge pages, no PCI, nothing shared.
-var testEAL = EALOptions{MemoryMiB: 256, FilePrefix: "confluo_test_" + strconv.Itoa(os.Getpid()), Args: []string{"--no-telemetry"}}
+var testEAL = EALOptions{MemoryMiB: 256, Args: []string{"--no-telemetry"}}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(openWithoutEAL) != "" {
