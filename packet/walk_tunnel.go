@@ -49,15 +49,7 @@ func (w *walk) vxlan(length int) step {
 	}
 	next := stepEthernet
 	if w.dstPort == portVXLANGPE && flags&0x04 != 0 {
-		switch w.u8(8 + 3) {
-		case 1:
-			next = stepIPv4
-		case 2:
-			next = stepIPv6
-		case 3:
-		case 5:
-			next = stepMPLS
-		default:
+		if next = nextProtocol(w.u8(8 + 3)); next == stepDone {
 			return stepDone
 		}
 	}
@@ -108,6 +100,8 @@ func afterEtherType(typ uint16) step {
 		return stepIPv6
 	case etherMPLS, etherMPLSUp:
 		return stepMPLS
+	case etherNSH:
+		return stepNSH
 	case etherARP:
 		return stepType
 	}
@@ -297,8 +291,7 @@ func (w *walk) greRoutes(at int) int {
 		if family == 0 && length == 0 {
 			return at
 		}
-		if w.budget--; w.budget < 0 {
-			w.bad(ReasonDepth)
+		if !w.spend() {
 			return 0
 		}
 		at += length
