@@ -259,8 +259,7 @@ func (w *walk) tcp() {
 	if !w.ports() {
 		return
 	}
-	if !w.has(16) {
-		w.missing(20)
+	if !w.need(16) {
 		return
 	}
 	h := w.b[w.off:][:16]

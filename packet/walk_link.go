@@ -161,13 +161,14 @@ func (w *walk) null() step {
 // pppLink reads the HDLC-like framing of RFC 1662, where there is one, or the
 // Cisco HDLC header that some captures have in its place.
 func (w *walk) pppLink() step {
-	if w.has(2) {
-		switch w.u16(0) {
-		case 0xff03:
-			w.off += 2
-		case 0x0f00, 0x8f00:
-			return stepCHDLC
-		}
+	if !w.need(2) {
+		return stepDone
+	}
+	switch w.u16(0) {
+	case 0xff03:
+		w.off += 2
+	case 0x0f00, 0x8f00:
+		return stepCHDLC
 	}
 	return stepPPP
 }
@@ -293,7 +294,7 @@ func (w *walk) mpls() step {
 		return stepDone
 	}
 	left := w.limit - w.off
-	switch nibble := w.u8(0) >> 4; nibble {
+	switch w.u8(0) >> 4 {
 	case 4:
 		if !w.has(4) || w.u8(0)&15 >= 5 && int(w.u16(2)) <= left {
 			return stepIPv4
@@ -303,12 +304,16 @@ func (w *walk) mpls() step {
 			return stepIPv6
 		}
 	case 0:
-		if w.plausibleType(4 + 12) {
-			w.off += 4
-			return stepEthernet
-		}
 	default:
 		return stepDone
+	}
+	const both = 4 + 14 // control word and Ethernet header
+	if left >= both && !w.need(both) {
+		return stepDone
+	}
+	if w.u8(0)>>4 == 0 && w.plausibleType(4+12) {
+		w.off += 4
+		return stepEthernet
 	}
 	if w.plausibleType(12) {
 		return stepEthernet

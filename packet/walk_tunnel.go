@@ -259,8 +259,11 @@ func (w *walk) gre() step {
 	}
 	if next == stepPPP {
 		// Only where there is IP inside: PPP's own protocols describe nothing.
+		if !w.need(hdr + 2) {
+			return stepDone
+		}
 		at := w.off + hdr
-		if at+2 <= len(w.b) && w.b[at] == 0xff && w.b[at+1] == 0x03 {
+		if w.u16(hdr) == 0xff03 {
 			at += 2
 		}
 		inner, n := w.pppNext(at)
