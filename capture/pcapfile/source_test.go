@@ -115,6 +115,36 @@ func TestCompressedFilesReadAsPlainOnes(t *testing.T) {
 	}
 }
 
+func TestStandardInputIsReadAsAFile(t *testing.T) {
+	data := trace(t, FormatPcapng, 700)
+	want, err := read(t, file(t, "plain", data), maxStride)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin := os.Stdin
+	defer func() { os.Stdin = stdin }()
+	for name, compress := range compressions {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := w.Write(compress(t, data))
+			done <- errors.Join(err, w.Close())
+		}()
+		os.Stdin = r
+		if _, err := Scan("-"); err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("Scan of standard input: %v", err)
+		}
+		got, err := read(t, "-", maxStride)
+		if err := errors.Join(err, <-done, r.Close()); err != nil {
+			t.Fatalf("%s: %v", name, err) // Close fails if the source closed it
+		}
+		compare(t, got, want, "")
+	}
+}
+
 // A pipe that is silent is no end: Recv returns empty after the wait, what is
 // there is delivered without waiting for more, and Close ends the wait.
 func TestSilentPipeIsWaitedFor(t *testing.T) {
