@@ -114,12 +114,12 @@ func TestLogEqualsBruteForceUnderRandomOperations(t *testing.T) {
 		if _, err := ports.Add(packet.Port{Name: "test0", Link: packet.LinkEthernet}); err != nil {
 			t.Fatal(err)
 		}
-		l, err := multilog.New(multilog.Options{
+		l, err := multilog.New(multilog.WithBlock(multilog.Options{
 			Ports: ports, SnapLen: 64, Lanes: lanes,
 			SegmentHeaders: rapid.SampledFrom([]int{256, 512, 1024}).Draw(t, "segment"),
 			Segments:       rapid.IntRange(9, 14).Draw(t, "segments"),
 			LogBytes:       rapid.SampledFrom([]int{2, 16, 128}).Draw(t, "log bytes"),
-		})
+		}, 256))
 		if err != nil {
 			t.Fatal(err)
 		}
