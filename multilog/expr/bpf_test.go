@@ -153,7 +153,8 @@ func FuzzBPF(f *testing.F) {
 		f.Add(encodeInsns(insns), []byte("0123456789ab\x08\x00\x45678901234567890123456789"))
 	}
 	f.Fuzz(func(t *testing.T, code, data []byte) {
-		insns := decodeInsns(code)
+		data = data[:min(len(data), 1024)]
+		insns := decodeInsns(code[:min(len(code), 100*bpfInsnSize)])
 		prog, err := newBPFProgram(insns)
 		if err != nil {
 			return
