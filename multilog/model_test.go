@@ -28,7 +28,7 @@ var questions = []question{
 	{"tcp.syn && !tcp.ack", func(h *header) bool { return h.proto == 6 && h.flags&2 != 0 && h.flags&16 == 0 }},
 	{"udp || pkt_len > 1000", func(h *header) bool { return h.proto == 17 || h.wire > 1000 }},
 	{"ttl == 3", func(h *header) bool { return h.ttl == 3 }},
-	{"dst_port == 9", func(h *header) bool { return h.dport == 9 }}, // never
+	{"dst_port == 9", func(h *header) bool { return h.dport == 9 }},                                   // never
 	{"src_mac == 00:00:00:00:00:00 && dst_port != 80", func(h *header) bool { return h.dport != 80 }}, // an attribute that is not stored
 }
 
@@ -114,12 +114,12 @@ func TestLogEqualsBruteForceUnderRandomOperations(t *testing.T) {
 		if _, err := ports.Add(packet.Port{Name: "test0", Link: packet.LinkEthernet}); err != nil {
 			t.Fatal(err)
 		}
-		l, err := multilog.New(multilog.Options{
+		l, err := multilog.New(multilog.WithBlock(multilog.Options{
 			Ports: ports, SnapLen: 64, Lanes: lanes,
 			SegmentHeaders: rapid.SampledFrom([]int{256, 512, 1024}).Draw(t, "segment"),
 			Segments:       rapid.IntRange(9, 14).Draw(t, "segments"),
 			LogBytes:       rapid.SampledFrom([]int{2, 16, 128}).Draw(t, "log bytes"),
-		})
+		}, 256))
 		if err != nil {
 			t.Fatal(err)
 		}

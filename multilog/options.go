@@ -23,6 +23,8 @@ type Options struct {
 	LogBytes int            // bytes a header reserved for filter and aggregate logs (default 16)
 
 	HugePages offheap.HugePages
+
+	block int // headers a block of an index; only tests set it
 }
 
 // slack is the number of offsets that claims made at the same moment may take
@@ -51,7 +53,7 @@ var DefaultColumns = neededColumns | packet.SetOf(packet.SrcIP, packet.DstIP, pa
 const (
 	defaultSegmentHeaders = 1 << 20
 	defaultLogBytes       = 16
-	blockHeaders          = 1 << 16 // headers an index block, where the segment is that large
+	blockHeaders          = 1 << 16 // headers a block, where the segment is that large
 )
 
 // withDefaults fills in defaults and checks o.
@@ -85,6 +87,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if n := o.SegmentHeaders; n < packet.ChunkSize || n&(n-1) != 0 || n > 1<<28 {
 		return o, fmt.Errorf("multilog: %d headers a segment: must be a power of two from %d to %d", n, packet.ChunkSize, 1<<28)
+	}
+	if o.block == 0 {
+		o.block = min(blockHeaders, o.SegmentHeaders)
 	}
 	if o.Segments == 0 {
 		o.Segments = int(o.Memory / int64(o.segmentBytes()))
