@@ -155,8 +155,10 @@ func (s *Scan) Evicted() uint64 { return s.evicted }
 func (s *Scan) Scanned() uint64 { return s.scanned }
 
 // Extend moves the end of the range on to offset to, at most globalReadTail, so
-// that a scan that has come to its end can go on where the log has grown.
-func (s *Scan) Extend(to uint64) error {
+// that a scan that has come to its end can go on where the log has grown. Done
+// takes the place of ScanOptions.Done.
+func (s *Scan) Extend(to uint64, done <-chan struct{}) error {
+	s.opt.Done = done
 	to = min(to, s.log.ReadTail())
 	if to <= s.opt.To {
 		return nil

@@ -157,7 +157,7 @@ func TestAnExtendedScanVisitsEveryHeaderOnce(t *testing.T) {
 			b.Base = base
 			l.Lane(0).Append(b)
 			next += n
-			if err := s.Extend(uint64(next - rapid.IntRange(0, 2).Draw(t, "short"))); err != nil {
+			if err := s.Extend(uint64(next - rapid.IntRange(0, 2).Draw(t, "short")), nil); err != nil {
 				t.Fatal(err)
 			}
 			for s.Next() {
@@ -175,7 +175,7 @@ func TestAnExtendedScanVisitsEveryHeaderOnce(t *testing.T) {
 				}
 			}
 		}
-		if err := s.Extend(uint64(next)); err != nil {
+		if err := s.Extend(uint64(next), nil); err != nil {
 			t.Fatal(err)
 		}
 		if n := s.Count(); pos+4 < uint64(next) || n > 2 {
