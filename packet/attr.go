@@ -211,7 +211,7 @@ const (
 	LayerVLAN                         // a VLAN tag was read (at any depth)
 	LayerQinQ                         // two or more VLAN tags in a row were read (at any depth)
 	LayerMPLS                         // an MPLS label was read (at any depth)
-	LayerARP                          // ARP
+	LayerARP                          // ARP or RARP
 	LayerIPv4                         // IPv4 fixed header read
 	LayerIPv6                         // IPv6 fixed header read
 	LayerTCP                          // TCP header read at least up to the window

@@ -41,6 +41,7 @@ const (
 	etherQinQ     = 0x88a8
 	etherERSPAN   = 0x88be
 	etherPBB      = 0x88e7
+	etherRARP     = 0x8035
 	etherOldQinQ  = 0x9100
 	etherMinValue = 0x0600 // smaller numbers are lengths (IEEE 802.3)
 )

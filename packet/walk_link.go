@@ -47,7 +47,7 @@ func (w *walk) etherType() step {
 		return stepIPv6
 	case etherVLAN, etherQinQ, etherOldQinQ:
 		return w.vlanTag()
-	case etherARP:
+	case etherARP, etherRARP: // one format (RFC 903)
 		if w.need(8) {
 			w.layers |= LayerARP
 		}
@@ -227,6 +227,9 @@ func (w *walk) chdlc() step {
 	w.typ = w.u16(2)
 	w.layers |= LayerEthType
 	w.off += 4
+	if w.typ == etherRARP { // Cisco's SLARP, which has RARP's number here
+		return stepDone
+	}
 	return stepType
 }
 

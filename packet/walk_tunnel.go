@@ -34,8 +34,11 @@ func (w *walk) udpTunnel(length int) step {
 	return stepDone
 }
 
-// vxlan strips VXLAN (RFC 7348), with the group policy bits ignored, and the
-// generic protocol extension on the same port, told by its P bit.
+// portVXLANGPE is the port of VXLAN's generic protocol extension.
+const portVXLANGPE = 4790
+
+// vxlan strips VXLAN (RFC 7348), whose reserved bits are ignored as it says,
+// and on port 4790 its generic protocol extension (draft-ietf-nvo3-vxlan-gpe).
 func (w *walk) vxlan(length int) step {
 	if length < 8+8 || !w.need(8+8) {
 		return stepDone
@@ -45,7 +48,7 @@ func (w *walk) vxlan(length int) step {
 		return stepDone
 	}
 	next := stepEthernet
-	if flags&0x04 != 0 {
+	if w.dstPort == portVXLANGPE && flags&0x04 != 0 {
 		switch w.u8(8 + 3) {
 		case 1:
 			next = stepIPv4
@@ -239,7 +242,7 @@ func (w *walk) gre() step {
 	var key uint32
 	if flags&greKey != 0 {
 		key = w.u32(keyAt)
-		if version == 1 {
+		if version == 1 && typ == etherPPP {
 			key &= 0xffff // the call ID, below the payload length
 		}
 	}
