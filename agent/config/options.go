@@ -1,0 +1,87 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/confluo/confluo/capture/afpacket"
+	"github.com/confluo/confluo/capture/dpdk"
+	"github.com/confluo/confluo/capture/pcapfile"
+	"github.com/confluo/confluo/mirror"
+	"github.com/confluo/confluo/packet"
+)
+
+// EALOptions returns the section dpdk.eal as capture/dpdk takes it. hugepages
+// decides for the setting auto.
+func (e *EAL) EALOptions(hugepages bool) dpdk.EALOptions {
+	switch e.HugePages {
+	case "on":
+		hugepages = true
+	case "off":
+		hugepages = false
+	}
+	return dpdk.EALOptions{
+		Hugepages:  hugepages,
+		MemoryMiB:  int(e.Memory >> 20),
+		FilePrefix: e.FilePrefix,
+		InMemory:   e.InMemory,
+		Lcores:     e.Lcores,
+		PCI:        e.PCI,
+		Vdevs:      e.Vdevs,
+		Args:       e.Args,
+	}
+}
+
+// Options returns the source as capture/dpdk takes it. Its ports have the
+// numbers from first on in the port table.
+func (s *DPDKSource) Options(name string, first uint16) dpdk.Options {
+	o := dpdk.Options{
+		Name:    name,
+		Mempool: dpdk.Mempool(s.Mempool),
+		Idle:    dpdk.Idle{Sleep: s.Idle.Sleep, Polls: s.Idle.Polls},
+	}
+	if s.Idle.Busy {
+		o.Idle = dpdk.Idle{Busy: true}
+	}
+	for i, p := range s.Ports {
+		o.Ports = append(o.Ports, dpdk.Port{
+			Device:        p.Device,
+			Index:         first + uint16(i),
+			Queues:        p.Queues,
+			RSS:           dpdk.RSS(p.RSS),
+			Descriptors:   p.Descriptors,
+			NoPromiscuous: !p.Promiscuous,
+			MTU:           p.MTU,
+		})
+	}
+	return o
+}
+
+// Options returns the source as capture/pcapfile takes it. Port is as there.
+func (s *PcapFile) Options(name string, port func(string, packet.LinkType) (uint16, error)) pcapfile.Options {
+	return pcapfile.Options{Name: name, Paths: s.Paths, Speed: s.Speed, Loops: s.Loops, Stamp: s.Stamp, Port: port}
+}
+
+// Options returns the source as capture/afpacket takes it. Port is as there.
+func (s *AFPacket) Options(name string, snaplen int, port func(string, packet.LinkType) (uint16, error)) afpacket.Options {
+	return afpacket.Options{
+		Name:         name,
+		Interface:    s.Interface,
+		Queues:       s.Queues,
+		Fanout:       s.Fanout,
+		BlockSize:    int(s.BlockSize),
+		Blocks:       s.Blocks,
+		BlockTimeout: s.BlockTimeout,
+		Promiscuous:  s.Promiscuous,
+		Direction:    s.Direction,
+		SnapLen:      snaplen,
+		Port:         port,
+	}
+}
+
+// Strips returns the tunnels that are stripped from the source's frames.
+func (s *Source) Strips() (packet.Decap, error) {
+	if len(s.Decap) == 0 {
+		return packet.Decap{}, nil
+	}
+	return mirror.ParseDecap(strings.Join(s.Decap, ","))
+}
