@@ -50,8 +50,8 @@ func (r *Ring[T]) Cap() int { return len(r.slots) }
 // Len returns the number of slots published and not yet released. Any
 // goroutine may call it; the answer is a snapshot.
 func (r *Ring[T]) Len() int {
-	t := r.tail.Load() // tail first: head can only have grown since
-	return int(r.head.Load() - t)
+	t := r.tail.Load() // tail first, so that the difference is never negative
+	return int(min(r.head.Load()-t, uint64(len(r.slots))))
 }
 
 // Free returns how many slots the producer may fill before the next Push, up

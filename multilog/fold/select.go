@@ -1,0 +1,61 @@
+package fold
+
+import "github.com/confluo/confluo/packet"
+
+// below returns the bitmap of rows 0..n-1, within m unless m is nil.
+func below(m *packet.Bitmap, n int) packet.Bitmap {
+	var out packet.Bitmap
+	out.SetRange(0, n)
+	if m != nil {
+		out.And(m)
+	}
+	return out
+}
+
+// needs returns the layer bits of which a header must have one each, so that
+// it has all of the attributes. What another entry implies is left out.
+func needs(as []packet.Attr) []packet.Layers {
+	var out []packet.Layers
+next:
+	for _, a := range as {
+		p := a.Present()
+		if p == 0 {
+			continue
+		}
+		kept := out[:0:0]
+		for _, q := range out {
+			if q&^p == 0 {
+				continue next // whoever has one of q has one of p
+			}
+			if p&^q != 0 {
+				kept = append(kept, q)
+			}
+		}
+		out = append(kept, p)
+	}
+	return out
+}
+
+// present clears the bits of m whose row has none of the layer bits p.
+// Columns shorter than a word of m are read to their end only.
+func present(layers []packet.Layers, p packet.Layers, m *packet.Bitmap) {
+	for w, word := range m {
+		if word != 0 {
+			m[w] = word & presentWord(layers[64*w:], p)
+		}
+	}
+}
+
+// presentWordPlain returns the bitmap of the first 64 rows (or as many as there
+// are) that have one of the layer bits p.
+func presentWordPlain(layers []packet.Layers, p packet.Layers) uint64 {
+	var out uint64
+	for i, l := range layers[:min(64, len(layers))] {
+		var b uint64
+		if l&p != 0 {
+			b = 1
+		}
+		out |= b << (i & 63)
+	}
+	return out
+}
