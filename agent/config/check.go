@@ -31,7 +31,7 @@ func (d *decoder) check(c *Config) {
 	d.checkAPI(c)
 }
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}$`)
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
 
 // names checks the names of the elements of the list at path: well formed, and
 // each only once. What it returns holds those that may be referred to.
@@ -44,7 +44,7 @@ func (d *decoder) names(path string, n int, name func(int) string) map[string]in
 			continue // reported as missing
 		}
 		if !nameForm.MatchString(s) {
-			d.errorf(p, "found %q, expected letters, digits, and _ . : - after the first, at most 128", s)
+			d.errorf(p, "found %q, expected 1 to 64 letters, digits, _, - or ., the first a letter, digit or _", s)
 			continue
 		}
 		if j, ok := first[s]; ok {

@@ -7,7 +7,9 @@ import (
 	"github.com/confluo/confluo/capture/dpdk"
 	"github.com/confluo/confluo/capture/pcapfile"
 	"github.com/confluo/confluo/mirror"
+	"github.com/confluo/confluo/multilog/offheap"
 	"github.com/confluo/confluo/packet"
+	"github.com/confluo/confluo/spray"
 )
 
 // EALOptions returns the section dpdk.eal as capture/dpdk takes it. hugepages
@@ -84,4 +86,59 @@ func (s *Source) Strips() (packet.Decap, error) {
 		return packet.Decap{}, nil
 	}
 	return mirror.ParseDecap(strings.Join(s.Decap, ","))
+}
+
+// Queues returns the number of receive queues of the source.
+func (s *Source) Queues() int {
+	n := 0
+	switch {
+	case s.DPDK != nil:
+		for _, p := range s.DPDK.Ports {
+			n += p.Queues
+		}
+	case s.AFPacket != nil:
+		n = s.AFPacket.Queues
+	case s.PcapFile != nil:
+		n = 1
+	}
+	return n
+}
+
+// Kind returns the key of the source's backend.
+func (s *Source) Kind() string {
+	switch {
+	case s.DPDK != nil:
+		return "dpdk"
+	case s.AFPacket != nil:
+		return "afpacket"
+	}
+	return "pcapfile"
+}
+
+// Queues returns the number of receive queues of all sources.
+func (c *Config) Queues() int {
+	n := 0
+	for i := range c.Sources {
+		n += c.Sources[i].Queues()
+	}
+	return n
+}
+
+// Pages returns the setting hugepages as the memory's owner takes it.
+func (m *MultiLog) Pages() offheap.HugePages {
+	switch m.HugePages {
+	case "on":
+		return offheap.On
+	case "off":
+		return offheap.Off
+	}
+	return offheap.Auto
+}
+
+// Policy returns the setting on_full as the room takes it.
+func (s *Spray) Policy() spray.Policy {
+	if s.OnFull == "block" {
+		return spray.Block
+	}
+	return spray.Drop
 }
