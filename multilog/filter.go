@@ -57,6 +57,13 @@ type Filter struct {
 	from  uint64
 	until atomic.Uint64 // no entries are promised from here on; MaxUint64 while installed
 	users int           // aggregates on it; guarded by Log.mu
+	hits  []hitCount    // headers matched, by lane
+}
+
+// A hitCount is written by its lane alone and has a cache line of its own.
+type hitCount struct {
+	n atomic.Uint64
+	_ [56]byte
 }
 
 // FilterSpec describes a filter to install.
@@ -67,6 +74,15 @@ type FilterSpec struct {
 
 // Name returns the filter's name.
 func (f *Filter) Name() string { return f.name }
+
+// Matched returns the headers that the filter has matched, published or about
+// to be.
+func (f *Filter) Matched() (n uint64) {
+	for i := range f.hits {
+		n += f.hits[i].n.Load()
+	}
+	return n
+}
 
 // Expr returns the filter's expression.
 func (f *Filter) Expr() *expr.Expr { return f.expr }
@@ -100,7 +116,7 @@ func (l *Log) InstallFilter(spec FilterSpec) (*Filter, error) {
 }
 
 func (l *Log) addFilter(spec FilterSpec) *Filter {
-	f := &Filter{logSet: newLogSet(l), name: spec.Name, expr: spec.Expr}
+	f := &Filter{logSet: newLogSet(l), name: spec.Name, expr: spec.Expr, hits: make([]hitCount, len(l.lanes))}
 	f.until.Store(math.MaxUint64)
 	cur := l.installed.Load()
 	l.swap(append(cur.filters[:len(cur.filters):len(cur.filters)], activeFilter{Filter: f}))

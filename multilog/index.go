@@ -27,7 +27,8 @@ type Index struct {
 	log    *Log
 	attr   packet.Attr
 	from   uint64
-	next   uint64 // next logical block to sort; the index goroutine's own
+	next   uint64        // next logical block to sort; the index goroutine's own
+	done   atomic.Uint64 // offset that next stands for
 	region *offheap.Region
 	refs   atomic.Int64 // scans that read it, plus one while it is installed
 
@@ -83,6 +84,7 @@ func (l *Log) InstallIndex(a packet.Attr) (*Index, error) {
 	x.refs.Store(1)
 	x.from = l.writeTail.Load()
 	x.next = x.from / uint64(n)
+	x.done.Store(x.from)
 	old := *l.indexes.Load()
 	list := append(old[:len(old):len(old)], x)
 	l.indexes.Store(&list)
@@ -128,6 +130,10 @@ func (x *Index) Attr() packet.Attr { return x.attr }
 
 // From returns the offset that the index was installed at.
 func (x *Index) From() uint64 { return x.from }
+
+// Sorted returns the end of the headers that the index has sorted; those from
+// there to globalReadTail are scanned by column meanwhile.
+func (x *Index) Sorted() uint64 { return x.done.Load() }
 
 // acquire keeps the index's memory while a scan reads it.
 func (x *Index) acquire() bool {
@@ -199,6 +205,7 @@ func (x *Index) build(w *blockSorter) bool {
 	x.shape[b] = w.sort(x.perm[b*int(n):][:n], x.root[b*leaves:][:leaves])
 	x.next++
 	x.sealed[b].Store(x.next) // logical block + 1
+	x.done.Store(x.next * n)
 	return true
 }
 

@@ -107,6 +107,9 @@ func (w *Lane) logMatches(g *segment, logical uint64, row uint32, c *packet.Colu
 		if m[0]|m[1]|m[2]|m[3] == 0 {
 			continue
 		}
+		// Rows before From, which a lane may see while the filter is being
+		// installed, are in the log too, where readers leave them out.
+		f.hits[w.id].n.Add(uint64(m.Count()))
 		lo, hi := bounds(c.Ts)
 		w.logFilter(g, logical, f.stream(w.id, phys), row, m, lo, hi)
 		for _, a := range f.aggregates {

@@ -31,9 +31,10 @@ type Log struct {
 	installed atomic.Pointer[installed]
 	lanes     []*Lane
 
-	mu      sync.Mutex // guards installing, removing and holds; never taken by a lane
-	holds   map[*Hold]struct{}
-	indexes atomic.Pointer[[]*Index]
+	mu        sync.Mutex // guards installing, removing, holds and evictions; never taken by a lane
+	holds     map[*Hold]struct{}
+	evictions evictions
+	indexes   atomic.Pointer[[]*Index]
 
 	wakeRetention chan struct{}
 	wakeIndexer   chan struct{}

@@ -28,7 +28,7 @@ var questions = []question{
 	{"tcp.syn && !tcp.ack", func(h *header) bool { return h.proto == 6 && h.flags&2 != 0 && h.flags&16 == 0 }},
 	{"udp || pkt_len > 1000", func(h *header) bool { return h.proto == 17 || h.wire > 1000 }},
 	{"ttl == 3", func(h *header) bool { return h.ttl == 3 }},
-	{"dst_port == 9", func(h *header) bool { return h.dport == 9 }}, // never
+	{"dst_port == 9", func(h *header) bool { return h.dport == 9 }},                                   // never
 	{"src_mac == 00:00:00:00:00:00 && dst_port != 80", func(h *header) bool { return h.dport != 80 }}, // an attribute that is not stored
 }
 

@@ -42,8 +42,11 @@ func (l *Log) evict() bool {
 		return false
 	}
 	g := &l.segs[n%uint64(len(l.segs))]
-	// From here on nobody can pin it; those who have it finish first.
-	g.logical.Store(noSegment)
+	if g.logical.Load() != noSegment {
+		l.remember(n, g)
+		// From here on nobody can pin it; those who have it finish first.
+		g.logical.Store(noSegment)
+	}
 	if g.refs.Load() != 0 {
 		return false
 	}

@@ -16,7 +16,8 @@ type ScanOptions struct {
 	Where        *expr.Expr
 	Filter       *Filter // only what this filter matched, from its From on
 	Index        []IndexUse
-	Need         packet.AttrSet // attributes to have in Columns
+	Need         packet.AttrSet  // attributes to have in Columns
+	Done         <-chan struct{} // when closed, the scan ends at the next chunk; nil: never
 }
 
 // An IndexUse makes a Scan look only at headers whose attribute lies in one of
@@ -48,6 +49,7 @@ type Scan struct {
 	logical uint64
 	matches matchReader
 	opened  bool   // matches is open for the segment
+	from    uint64 // headers below it are out of the range, or were looked at before Extend
 	pos     uint64 // next offset to look at
 	block   uint64 // logical block that win is for, noBlock before the first
 	check   int    // row of the block from which on verify applies
@@ -103,7 +105,7 @@ func (l *Log) Scan(o ScanOptions) (*Scan, error) {
 		}
 	}
 	s.opt = o
-	s.pos = o.From
+	s.from, s.pos = o.From, o.From
 	s.bufs = scanPool.Get().(*scanBuffers)
 	if s.bufs.ports != l.opt.Ports {
 		s.bufs.ports, s.bufs.parser = l.opt.Ports, packet.NewParser(l.opt.Ports)
@@ -149,37 +151,97 @@ func (s *Scan) Match() *packet.Bitmap { return &s.match }
 // Evicted returns the headers of the range that were gone already.
 func (s *Scan) Evicted() uint64 { return s.evicted }
 
-// Scanned returns the headers whose attributes were looked at.
+// Scanned returns the headers of the range whose attributes were looked at.
 func (s *Scan) Scanned() uint64 { return s.scanned }
 
-// Next moves on to the next chunk with a match and reports whether there is one.
+// Extend moves the end of the range on to offset to, at most globalReadTail, so
+// that a scan that has come to its end can go on where the log has grown. Done
+// takes the place of ScanOptions.Done.
+func (s *Scan) Extend(to uint64, done <-chan struct{}) error {
+	s.opt.Done = done
+	to = min(to, s.log.ReadTail())
+	if to <= s.opt.To {
+		return nil
+	}
+	if f := s.opt.Filter; f != nil && f.until.Load() < to {
+		return fmt.Errorf("multilog: filter %q: %w", f.name, ErrNotFound)
+	}
+	s.Release()
+	// The last chunk may have been cut by the old end.
+	s.pos = min(s.pos, max(s.opt.To, s.opt.From))
+	s.from = s.pos
+	s.opt.To = to
+	return nil
+}
+
+// Next moves on to the next chunk with a match and reports whether there is
+// one. After an end because of Done the scan must not be used any more.
 func (s *Scan) Next() bool {
-	l := s.log
-	n := uint64(l.blockSize())
+	for s.open() {
+		if s.candidate() && s.readChunk() {
+			return true
+		}
+	}
+	s.Release()
+	return false
+}
+
+// Count moves the scan to its end and returns the headers that match. Where the
+// log of a filter alone decides, or nothing does, no column is read.
+func (s *Scan) Count() (n uint64) {
+	untimed := s.opt.TsFrom == math.MinInt64 && s.opt.TsTo == math.MaxInt64
+	size := uint64(s.log.blockSize())
+	for s.open() {
+		if untimed && s.where == nil && len(s.opt.Index) == 0 && (s.verify == nil || s.check == int(size)) {
+			// What openBlock found before pos is out of the range or counted.
+			n += uint64(s.bufs.win.count(int(s.pos%size), int(size)))
+			s.pos = (s.block + 1) * size
+			continue
+		}
+		if s.candidate() && s.readChunk() {
+			n += uint64(s.match.Count())
+		}
+	}
+	s.Release()
+	return n
+}
+
+// open makes the block of offset pos the current one, moving pos past what
+// retention took, and reports false at the end of the range.
+func (s *Scan) open() bool {
+	n := uint64(s.log.blockSize())
 	for s.pos < s.opt.To {
+		select {
+		case <-s.opt.Done:
+			return false
+		default:
+		}
 		if !s.pinAt(s.pos) {
 			continue
 		}
 		if b := s.pos / n; b != s.block {
 			s.openBlock(b)
 		}
-		// The next chunk of the block with a candidate.
-		row := int(s.pos % n)
-		word := s.bufs.win.next(row>>6, int(n)>>6)
-		if word < 0 {
-			s.pos = (s.block + 1) * n
-			continue
-		}
-		const chunkMask = packet.ChunkSize - 1
-		s.base = s.block*n + uint64(word<<6)&^chunkMask
-		s.pos = s.base + packet.ChunkSize
-		copy(s.match[:], s.bufs.win[int(s.base%n)>>6:])
-		if s.readChunk() {
-			return true
-		}
+		return true
 	}
-	s.Release()
 	return false
+}
+
+// candidate makes the next chunk of the current block that has candidates the
+// current one, and reports false when there is none.
+func (s *Scan) candidate() bool {
+	n := uint64(s.log.blockSize())
+	row := int(s.pos % n)
+	word := s.bufs.win.next(row>>6, int(n)>>6)
+	if word < 0 {
+		s.pos = (s.block + 1) * n
+		return false
+	}
+	const chunkMask = packet.ChunkSize - 1
+	s.base = s.block*n + uint64(word<<6)&^chunkMask
+	s.pos = s.base + packet.ChunkSize
+	copy(s.match[:], s.bufs.win[int(s.base%n)>>6:])
+	return true
 }
 
 // pinAt makes the segment of offset off the pinned one, or moves the scan past
@@ -252,7 +314,7 @@ func (s *Scan) readChunk() bool {
 	c := &s.cols
 	n := int(min(packet.ChunkSize, s.opt.To-s.base))
 	s.seg.cols.Window(row, n, c)
-	s.scanned += uint64(n)
+	s.scanned += uint64(n) - (max(s.base, s.from) - s.base)
 	if tmin < s.opt.TsFrom || tmax >= s.opt.TsTo {
 		s.match.Each(func(i int) {
 			if t := c.Ts[i]; t < s.opt.TsFrom || t >= s.opt.TsTo {

@@ -21,6 +21,18 @@ func (w *window) and(o *window, n int) {
 	}
 }
 
+// count returns how many of the rows lo..hi-1 are selected; hi is a multiple of
+// 64.
+func (w *window) count(lo, hi int) (n int) {
+	if lo < hi {
+		n = bits.OnesCount64(w[lo>>6] >> (lo & 63))
+		for _, word := range w[lo>>6+1 : hi>>6] {
+			n += bits.OnesCount64(word)
+		}
+	}
+	return n
+}
+
 // set selects row i.
 func (w *window) set(i int) { w[i>>6] |= 1 << (i & 63) }
 

@@ -133,7 +133,7 @@ func readCapture(path string) ([]capturedFrame, error) {
 }
 
 // allTunnels strips every tunnel on the ports where tshark looks for it.
-var allTunnels = Decap{Kinds: 1<<NumTunnels - 2, VXLAN: []uint16{4789}, Geneve: []uint16{6081}, GTPU: []uint16{2152}}
+var allTunnels = Decap{Kinds: 1<<NumTunnels - 2, VXLAN: []uint16{4789, 4790}, Geneve: []uint16{6081}, GTPU: []uint16{2152}}
 
 // A rowTester parses single frames into row 0 of its columns.
 type rowTester struct {
@@ -254,6 +254,11 @@ walk:
 			set(SrcMAC, "ieee8021ah.csrc", n)
 			set(DstMAC, "ieee8021ah.cdst", n)
 		case "sll", "raw", "ppp", "pppoes", "chdlc", "null", "pwethheuristic", "pwethcw", "ppp_hdlc":
+		case "nsh":
+			if prev == "udp" { // in VXLAN-GPE, which has no name of its own there
+				strip(TunnelVXLAN, "vxlan.vni", seen["vxlan"])
+				seen["vxlan"]++
+			}
 		case "llc":
 			set(EthType, "llc.type", n)
 		case "mpls":

@@ -2,9 +2,9 @@ package packet
 
 import "encoding/binary"
 
-// maxHeaders is how many headers of one frame are read, every tag, label,
-// extension header and tunnel being one: a bound on the work that a hostile
-// frame can cause. A nested VXLAN tunnel takes four or five.
+// maxHeaders is how many headers of one frame are read: a bound on the work
+// that a hostile frame can cause. Every link header, tag, label, IP header and
+// extension header is one; a tunnel takes as many as the packet within.
 const maxHeaders = 64
 
 // The protocol numbers and EtherTypes that the parser acts upon.
@@ -42,6 +42,7 @@ const (
 	etherERSPAN   = 0x88be
 	etherPBB      = 0x88e7
 	etherRARP     = 0x8035
+	etherNSH      = 0x894f
 	etherOldQinQ  = 0x9100
 	etherMinValue = 0x0600 // smaller numbers are lengths (IEEE 802.3)
 )
@@ -64,12 +65,11 @@ const (
 	stepType // what walk.typ says, an EtherType
 	stepLLC
 	stepMPLS
+	stepNSH
 	stepPPP // PPP protocol field
 	stepIP  // version by the nibble
 	stepIPv4
 	stepIPv6
-	stepExtension // IPv6 extension header or upper layer of number walk.proto
-	stepUpper     // upper layer of number walk.proto
 )
 
 // firstStep returns the first header of frames of a link type.
@@ -139,12 +139,19 @@ func (w *walk) frame(b []byte, wire int, port *portEntry) {
 	w.budget = maxHeaders
 	w.open = false
 	w.port = port
-	for next := port.start; next != stepDone; next = w.read(next) {
-		if w.budget--; w.budget < 0 {
-			w.bad(ReasonDepth)
-			return
-		}
+	for next := port.start; next != stepDone && w.spend(); {
+		next = w.read(next)
 	}
+}
+
+// spend takes one header off the budget, and reports whether there was one.
+func (w *walk) spend() bool {
+	w.budget--
+	if w.budget < 0 {
+		w.bad(ReasonDepth)
+		return false
+	}
+	return true
 }
 
 // read reads one header and returns the one that follows.
@@ -160,12 +167,10 @@ func (w *walk) read(next step) step {
 		return w.ipv4()
 	case stepIPv6:
 		return w.ipv6()
-	case stepExtension:
-		return w.extension()
-	case stepUpper:
-		return w.upper()
 	case stepMPLS:
 		return w.mpls()
+	case stepNSH:
+		return w.nsh()
 	case stepLLC:
 		return w.llc()
 	case stepSLL:

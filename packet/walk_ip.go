@@ -1,5 +1,7 @@
 package packet
 
+import "encoding/binary"
+
 // ip reads an IP header of the version that its first nibble says.
 func (w *walk) ip() step {
 	if !w.need(1) {
@@ -21,17 +23,17 @@ func (w *walk) ipv4() step {
 	if !w.need(20) {
 		return stepDone
 	}
-	first := w.u8(0)
-	if first>>4 != 4 {
+	h := w.b[w.off:][:20]
+	if h[0]>>4 != 4 {
 		w.bad(ReasonIPVersion)
 		return stepDone
 	}
-	hdr := int(first&15) * 4
+	hdr := int(h[0]&15) * 4
 	if hdr < 20 {
 		w.bad(ReasonIPHeaderLen)
 		return stepDone
 	}
-	total := int(w.u16(2))
+	total := int(binary.BigEndian.Uint16(h[2:]))
 	if total == 0 {
 		// Segmentation offload: the card would have filled it in.
 		total = w.limit - w.off
@@ -41,33 +43,30 @@ func (w *walk) ipv4() step {
 		return stepDone
 	}
 	w.layers |= LayerIPv4
-	w.tos, w.ttl, w.proto = w.u8(1), w.u8(8), w.u8(9)
-	w.ipID = uint32(w.u16(4))
-	w.src = Value{0, v4Prefix | uint64(w.u32(12))}
-	w.dst = Value{0, v4Prefix | uint64(w.u32(16))}
-	frag := w.u16(6) & (FragMore | FragOffset)
-	w.frag = frag
-	if frag != 0 {
-		w.layers |= LayerFrag
-	}
+	w.tos, w.ttl, w.proto = h[1], h[8], h[9]
+	w.ipID = uint32(binary.BigEndian.Uint16(h[4:]))
+	w.src = Value{0, v4Prefix | uint64(binary.BigEndian.Uint32(h[12:]))}
+	w.dst = Value{0, v4Prefix | uint64(binary.BigEndian.Uint32(h[16:]))}
+	w.frag = binary.BigEndian.Uint16(h[6:]) & (FragMore | FragOffset)
 	if !w.bound(w.off + total) {
 		w.bad(ReasonIPTotalLen)
 	}
+	w.payload = w.off + hdr
 	if hdr > 20 {
 		w.layers |= LayerOptions
-	}
-	w.payload = w.off + hdr
-	if !w.need(hdr) {
-		return stepDone
+		if !w.need(hdr) {
+			return stepDone
+		}
 	}
 	w.off += hdr
-	if frag&FragOffset != 0 {
-		return stepDone
-	}
-	if frag != 0 {
+	if w.frag != 0 {
+		w.layers |= LayerFrag
+		if w.frag&FragOffset != 0 {
+			return stepDone
+		}
 		w.open = true
 	}
-	return stepUpper
+	return w.upper()
 }
 
 // ipv6 reads an IPv6 header (RFC 8200).
@@ -75,18 +74,19 @@ func (w *walk) ipv6() step {
 	if !w.need(40) {
 		return stepDone
 	}
-	first := w.u32(0)
+	h := w.b[w.off:][:40]
+	first := binary.BigEndian.Uint32(h)
 	if first>>28 != 6 {
 		w.bad(ReasonIPVersion)
 		return stepDone
 	}
 	w.layers |= LayerIPv6
-	w.tos, w.proto, w.ttl = uint8(first>>20), w.u8(6), w.u8(7)
-	w.src = Value{w.u64(8), w.u64(16)}
-	w.dst = Value{w.u64(24), w.u64(32)}
+	w.tos, w.proto, w.ttl = uint8(first>>20), h[6], h[7]
+	w.src = Value{binary.BigEndian.Uint64(h[8:]), binary.BigEndian.Uint64(h[16:])}
+	w.dst = Value{binary.BigEndian.Uint64(h[24:]), binary.BigEndian.Uint64(h[32:])}
 	// A length of zero with something behind it is a jumbogram (RFC 2675), of
 	// which the hop-by-hop header tells the length, or segmentation offload.
-	length := int(w.u16(4))
+	length := int(binary.BigEndian.Uint16(h[4:]))
 	jumbo := length == 0 && w.proto != protoNoNext
 	if !jumbo && !w.bound(w.off+40+length) {
 		w.bad(ReasonIPTotalLen)
@@ -99,7 +99,7 @@ func (w *walk) ipv6() step {
 			w.jumbogram()
 		}
 	}
-	return stepExtension
+	return w.extensions()
 }
 
 // jumbogram takes the packet's length from the jumbo payload option of the
@@ -125,72 +125,70 @@ func (w *walk) jumbogram() {
 	}
 }
 
-// extension reads the IPv6 extension header (RFC 8200, RFC 7045) that w.proto
-// names, or goes on with the upper layer if it names none.
-func (w *walk) extension() step {
-	var length int
-	switch w.proto {
-	case protoHopByHop, protoRouting, protoDestOpts:
-	case protoMobility, protoHIP, protoShim6:
-		// Extension headers in form; in practice the last ones, and then
-		// they are what the packet is about.
-		if w.has(1) && w.u8(0) == protoNoNext {
-			return stepUpper
+// extensions reads the IPv6 extension headers (RFC 8200, RFC 7045), beginning
+// with the one that w.proto names, and then the upper layer.
+func (w *walk) extensions() step {
+	for {
+		length := 0
+		switch w.proto {
+		default:
+			return w.upper()
+		case protoFragment:
+			if !w.fragment() {
+				return stepDone
+			}
+			length = 8
+		case protoAH:
+			return w.authentication()
+		case protoMobility, protoHIP, protoShim6:
+			// Extension headers in form; in practice the last ones, and then
+			// they are what the packet is about.
+			if w.has(1) && w.u8(0) == protoNoNext {
+				return stepDone
+			}
+			fallthrough
+		case protoHopByHop, protoRouting, protoDestOpts:
+			if !w.need(8) {
+				return stepDone
+			}
+			length = 8 + int(w.u8(1))*8
+			if !w.need(length) {
+				return stepDone
+			}
 		}
-	case protoFragment:
-		return w.fragment()
-	case protoAH:
-		return w.authentication()
-	default:
-		return stepUpper
+		w.layers |= LayerOptions
+		w.proto = w.u8(0)
+		w.off += length
+		w.payload = w.off
+		if w.frag&FragOffset != 0 || !w.spend() {
+			return stepDone
+		}
 	}
-	w.layers |= LayerOptions
-	if !w.need(8) {
-		return stepDone
-	}
-	length = 8 + int(w.u8(1))*8
-	if !w.need(length) {
-		return stepDone
-	}
-	w.proto = w.u8(0)
-	w.off += length
-	w.payload = w.off
-	return stepExtension
 }
 
-// fragment reads an IPv6 fragment header.
-func (w *walk) fragment() step {
-	w.layers |= LayerOptions
+// fragment reads what is of interest in an IPv6 fragment header, and reports
+// whether it is there.
+func (w *walk) fragment() bool {
 	if !w.need(8) {
-		return stepDone
+		return false
 	}
 	w.layers |= LayerFrag
 	field := w.u16(2)
 	w.frag = field >> 3
 	if field&1 != 0 {
 		w.frag |= FragMore
-	}
-	w.ipID = w.u32(4)
-	w.proto = w.u8(0)
-	w.off += 8
-	w.payload = w.off
-	switch {
-	case w.frag == 0:
-		w.frag = FragAtomic
-	case w.frag&FragOffset != 0:
-		return stepDone
-	default:
 		w.open = true
 	}
-	return stepExtension
+	if w.frag == 0 {
+		w.frag = FragAtomic
+	}
+	w.ipID = w.u32(4)
+	return true
 }
 
 // authentication reads an AH header (RFC 4302), in IPv4 as in IPv6: what it
 // protects is in clear text, and the upper layer.
 func (w *walk) authentication() step {
-	if w.layers&LayerIPv6 != 0 {
-		w.layers |= LayerOptions
-	}
 	if !w.need(12) {
 		return stepDone
 	}
@@ -198,13 +196,19 @@ func (w *walk) authentication() step {
 	if !w.need(length) {
 		return stepDone
 	}
+	if w.layers&LayerIPv6 != 0 {
+		w.layers |= LayerOptions
+	}
 	w.proto = w.u8(0)
 	w.off += length
 	w.payload = w.off
-	if w.layers&LayerIPv6 != 0 {
-		return stepExtension
+	if !w.spend() {
+		return stepDone
 	}
-	return stepUpper
+	if w.layers&LayerIPv6 != 0 {
+		return w.extensions()
+	}
+	return w.upper()
 }
 
 // upper reads the header of the protocol w.proto, or strips the tunnel that
@@ -255,14 +259,14 @@ func (w *walk) tcp() {
 	if !w.ports() {
 		return
 	}
-	if !w.has(16) {
-		w.missing(20)
+	if !w.need(16) {
 		return
 	}
+	h := w.b[w.off:][:16]
 	w.layers |= LayerTCP
-	w.seq, w.ack = w.u32(4), w.u32(8)
-	w.flags, w.window = w.u16(12)&0x1ff, w.u16(14)
-	hdr := int(w.u8(12)>>4) * 4
+	w.seq, w.ack = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
+	w.flags, w.window = binary.BigEndian.Uint16(h[12:])&0x1ff, binary.BigEndian.Uint16(h[14:])
+	hdr := int(h[12]>>4) * 4
 	w.payload = w.off + hdr
 	switch {
 	case w.off+20 > w.limit:

@@ -13,12 +13,13 @@ func (w *walk) ethernet() step {
 	if !w.need(14) {
 		return stepDone
 	}
-	w.dstMAC = w.u64(0) >> 16
-	w.srcMAC = w.u64(6) >> 16
+	h := w.b[w.off:][:14]
+	src := binary.BigEndian.Uint64(h[6:]) // with the EtherType below it
+	w.dstMAC = binary.BigEndian.Uint64(h) >> 16
+	w.srcMAC = src >> 16
 	w.layers |= LayerEth
-	typ := w.u16(12)
 	w.off += 14
-	return w.typeOrLength(typ)
+	return w.typeOrLength(uint16(src))
 }
 
 // typeOrLength goes on after the field of Ethernet and of VLAN tags that is
@@ -28,7 +29,7 @@ func (w *walk) typeOrLength(typ uint16) step {
 	if typ > 1500 {
 		w.typ = typ
 		w.layers |= LayerEthType
-		return stepType
+		return w.etherType()
 	}
 	w.typ = 0
 	w.layers &^= LayerEthType
@@ -62,6 +63,8 @@ func (w *walk) etherType() step {
 			w.off += 4
 			return stepEthernet
 		}
+	case etherNSH:
+		return w.nsh()
 	}
 	return stepDone
 }
@@ -83,8 +86,7 @@ func (w *walk) vlanTag() step {
 			return w.typeOrLength(typ)
 		}
 		w.typ = typ
-		if w.budget--; w.budget < 0 {
-			w.bad(ReasonDepth)
+		if !w.spend() {
 			return stepDone
 		}
 	}
@@ -159,13 +161,14 @@ func (w *walk) null() step {
 // pppLink reads the HDLC-like framing of RFC 1662, where there is one, or the
 // Cisco HDLC header that some captures have in its place.
 func (w *walk) pppLink() step {
-	if w.has(2) {
-		switch w.u16(0) {
-		case 0xff03:
-			w.off += 2
-		case 0x0f00, 0x8f00:
-			return stepCHDLC
-		}
+	if !w.need(2) {
+		return stepDone
+	}
+	switch w.u16(0) {
+	case 0xff03:
+		w.off += 2
+	case 0x0f00, 0x8f00:
+		return stepCHDLC
 	}
 	return stepPPP
 }
@@ -233,6 +236,38 @@ func (w *walk) chdlc() step {
 	return stepType
 }
 
+// nsh reads a network service header (RFC 8300) and takes no notice of its
+// metadata.
+func (w *walk) nsh() step {
+	if !w.need(4) {
+		return stepDone
+	}
+	next := nextProtocol(w.u8(3))
+	if size := int(w.u8(1)&0x3f) * 4; size >= 4 && w.need(size) {
+		w.off += size
+		return next
+	}
+	return stepDone
+}
+
+// nextProtocol returns the header that a next-protocol field of NSH (RFC 8300)
+// or VXLAN-GPE announces, or stepDone if it is none that the parser reads.
+func nextProtocol(n uint8) step {
+	switch n {
+	case 1:
+		return stepIPv4
+	case 2:
+		return stepIPv6
+	case 3:
+		return stepEthernet
+	case 4:
+		return stepNSH
+	case 5:
+		return stepMPLS
+	}
+	return stepDone
+}
+
 // mpls reads a label stack (RFC 3032) and guesses what is below it, since no
 // header says so: IP if the first nibble is its version and the length fits
 // (RFC 4928), or an Ethernet pseudowire with or without control word
@@ -251,8 +286,7 @@ func (w *walk) mpls() step {
 			}
 			break
 		}
-		if w.budget--; w.budget < 0 {
-			w.bad(ReasonDepth)
+		if !w.spend() {
 			return stepDone
 		}
 	}
@@ -260,7 +294,7 @@ func (w *walk) mpls() step {
 		return stepDone
 	}
 	left := w.limit - w.off
-	switch nibble := w.u8(0) >> 4; nibble {
+	switch w.u8(0) >> 4 {
 	case 4:
 		if !w.has(4) || w.u8(0)&15 >= 5 && int(w.u16(2)) <= left {
 			return stepIPv4
@@ -270,12 +304,16 @@ func (w *walk) mpls() step {
 			return stepIPv6
 		}
 	case 0:
-		if w.plausibleType(4 + 12) {
-			w.off += 4
-			return stepEthernet
-		}
 	default:
 		return stepDone
+	}
+	const both = 4 + 14 // control word and Ethernet header
+	if left >= both && !w.need(both) {
+		return stepDone
+	}
+	if w.u8(0)>>4 == 0 && w.plausibleType(4+12) {
+		w.off += 4
+		return stepEthernet
 	}
 	if w.plausibleType(12) {
 		return stepEthernet

@@ -49,15 +49,7 @@ func (w *walk) vxlan(length int) step {
 	}
 	next := stepEthernet
 	if w.dstPort == portVXLANGPE && flags&0x04 != 0 {
-		switch w.u8(8 + 3) {
-		case 1:
-			next = stepIPv4
-		case 2:
-			next = stepIPv6
-		case 3:
-		case 5:
-			next = stepMPLS
-		default:
+		if next = nextProtocol(w.u8(8 + 3)); next == stepDone {
 			return stepDone
 		}
 	}
@@ -108,6 +100,8 @@ func afterEtherType(typ uint16) step {
 		return stepIPv6
 	case etherMPLS, etherMPLSUp:
 		return stepMPLS
+	case etherNSH:
+		return stepNSH
 	case etherARP:
 		return stepType
 	}
@@ -265,8 +259,11 @@ func (w *walk) gre() step {
 	}
 	if next == stepPPP {
 		// Only where there is IP inside: PPP's own protocols describe nothing.
+		if !w.need(hdr + 2) {
+			return stepDone
+		}
 		at := w.off + hdr
-		if at+2 <= len(w.b) && w.b[at] == 0xff && w.b[at+1] == 0x03 {
+		if w.u16(hdr) == 0xff03 {
 			at += 2
 		}
 		inner, n := w.pppNext(at)
@@ -297,8 +294,7 @@ func (w *walk) greRoutes(at int) int {
 		if family == 0 && length == 0 {
 			return at
 		}
-		if w.budget--; w.budget < 0 {
-			w.bad(ReasonDepth)
+		if !w.spend() {
 			return 0
 		}
 		at += length

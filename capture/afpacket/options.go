@@ -57,9 +57,11 @@ type Options struct {
 	// 65535; the stride of a batch may cut it further. 0 is 65535.
 	SnapLen int
 
-	// Filter is a classic BPF program, as libpcap compiles it for the link
-	// type of the interface; frames that it refuses are not counted. Nil
-	// takes all.
+	// Filter is a classic BPF program; frames that it refuses are not counted.
+	// It must have been compiled for the link type that Port is told, or for
+	// LinkRaw where that is LinkSLL2: the kernel shows it such frames without
+	// a link header. VLAN tags are not in the frame but in the kernel's
+	// ancillary data when it runs. Nil takes all.
 	Filter []bpf.RawInstruction
 
 	// Port enters a port in the agent's port table and returns its index. It is

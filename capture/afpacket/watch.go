@@ -97,7 +97,7 @@ func (w *watcher) follow(l link) error {
 		}
 		w.rings = nil
 	}
-	if w.rings == nil && l.up {
+	if w.rings == nil && (l.index != 0 || s.o.Interface == Any) {
 		typ := packet.LinkSLL2
 		if s.o.Interface != Any {
 			typ = l.linkType()
@@ -109,6 +109,9 @@ func (w *watcher) follow(l link) error {
 			}
 			w.port, w.typ, w.typed = port, typ, true
 		}
+	}
+	// A socket joins a fanout group only while its interface is up.
+	if w.rings == nil && l.up {
 		rings, err := openRings(&s.o, l, w.port, w.typ)
 		if err != nil {
 			return err

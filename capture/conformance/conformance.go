@@ -155,7 +155,7 @@ func newBatch(t *testing.T, stride int) *packet.Batch {
 
 // patience is how long the suite waits for something that must happen before
 // it says that it did not. No test asserts that anything is fast.
-const patience = 30 * time.Second
+var patience = 30 * time.Second
 
 func within(t *testing.T, what string, done <-chan struct{}) {
 	t.Helper()

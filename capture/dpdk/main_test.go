@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -18,16 +17,27 @@ import (
 	"github.com/yerden/go-dpdk/ethdev"
 	"github.com/yerden/go-dpdk/mbuf"
 	"github.com/yerden/go-dpdk/mempool"
+	"go.uber.org/goleak"
 )
 
+// openWithoutEAL, in the environment, makes the test binary open a source
+// before EAL is initialised.
+const openWithoutEAL = "CONFLUO_TEST_DPDK_WITHOUT_EAL"
+
 // testEAL is the EAL of all tests: no huge pages, no PCI, nothing shared.
-var testEAL = EALOptions{MemoryMiB: 256, FilePrefix: "confluo_test_" + strconv.Itoa(os.Getpid()), Args: []string{"--no-telemetry"}}
+var testEAL = EALOptions{MemoryMiB: 256, Args: []string{"--no-telemetry"}}
 
 func TestMain(m *testing.M) {
+	if os.Getenv(openWithoutEAL) != "" {
+		_, err := Open(Options{Name: "early", Ports: []Port{{Device: "net_null0"}}})
+		fmt.Print(err)
+		return
+	}
 	if err := InitEAL(testEAL); err != nil {
 		log.Fatal(err)
 	}
-	os.Exit(m.Run())
+	// The thread of EAL's main lcore waits for the end of the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 
 // open opens a source of one port and closes it with the test.

@@ -50,10 +50,10 @@ const (
 )
 
 // Mempool is the memory for frames that the device has received and Recv has
-// not yet copied: one DPDK mempool for each receive queue. (Capture threads are
-// not lcores, so per-lcore mempool caches would stay empty and there is no
-// setting for them; the pools hand the buffer last freed out first, which keeps
-// the processor's caches warm just as well.)
+// not yet copied: one DPDK mempool for each receive queue, so that queues never
+// contend. (DPDK's caches in front of a mempool belong to lcores. Capture
+// threads are none, so there is no setting for a cache that would stay empty:
+// mbufs are taken and given back a burst at a time.)
 type Mempool struct {
 	Mbufs    int // buffers of each queue; 0: the queue's descriptors and two bursts more
 	DataRoom int // bytes of frame in each buffer; 0: 2048, or what the MTU takes if more

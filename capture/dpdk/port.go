@@ -45,6 +45,10 @@ var poolNumber atomic.Uint64
 // attach creates or finds the device, configures and starts the port, and
 // binds the queues to it. On an error everything is as before.
 func (p *port) attach() (err error) {
+	sockets, err := packetSockets()
+	if err != nil {
+		return err
+	}
 	p.id, p.created, err = attach(p.opt.Device)
 	if err != nil {
 		return err
@@ -52,6 +56,12 @@ func (p *port) attach() (err error) {
 	p.counters.rebase()
 	if err := p.start(); err != nil {
 		return errors.Join(err, p.release())
+	}
+	if p.info.driver == "net_af_packet" {
+		if err := p.counters.kernel.follow(p.info.ifIndex, sockets); err != nil {
+			p.id.Stop()
+			return errors.Join(err, p.release())
+		}
 	}
 	for _, q := range p.queues {
 		q.bind(uint16(p.id), &p.info)
@@ -92,6 +102,10 @@ func (p *port) configure() error {
 	rxq, info := len(p.queues), &p.info
 	if rxq > info.maxRxQueues {
 		return fmt.Errorf("queues %d: driver %s has at most %d here", rxq, info.driver, info.maxRxQueues)
+	}
+	if info.driver == "net_af_packet" && rxq != info.maxRxQueues {
+		// The kernel spreads frames over all of them.
+		return fmt.Errorf("queues %d: the device has qpairs=%d, and frames of a queue that is not received would be lost", rxq, info.maxRxQueues)
 	}
 	// A capture port never sends, but several drivers want a transmit queue.
 	txq := min(1, info.maxTxQueues)
@@ -160,10 +174,8 @@ func (p *port) setUpQueues() error {
 	}
 	socket := p.id.SocketID()
 	for i := range p.queues {
-		// The stack handler gives out the buffer last freed, which is still in
-		// the processor's cache.
 		mp, err := mempool.CreateMbufPool(fmt.Sprintf("confluo_rx_%d", poolNumber.Add(1)), uint32(mbufs),
-			uint16(room+mbufHeadroom), mempool.OptSocket(socket), mempool.OptOpsName("stack"))
+			uint16(room+mbufHeadroom), mempool.OptSocket(socket))
 		if err != nil {
 			return fmt.Errorf("mempool of %d mbufs of %d bytes for queue %d: %w (EAL's memory, or fewer mbufs or descriptors, are what can change)",
 				mbufs, room, i, err)
@@ -228,9 +240,9 @@ func (p *port) release() error {
 		_ = promiscuousOff(p.id)
 		p.promiscOff = false
 	}
-	var err error
+	err := p.counters.kernel.leave()
 	if p.created {
-		err = detach(p.name)
+		err = errors.Join(err, detach(p.name))
 		p.created = false
 	}
 	for _, mp := range p.pools {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/confluo/confluo/capture"
+	"github.com/vishvananda/netns"
 	"github.com/yerden/go-dpdk/ethdev"
 )
 
@@ -19,7 +20,8 @@ type source struct {
 	queues []capture.Queue
 	closed atomic.Bool
 
-	watcher *watcher // nil when no port can go and return
+	ns      netns.NsHandle // where the ports' kernel interfaces are
+	watcher *watcher       // nil when no port can go and return
 
 	mu       sync.Mutex // guards what follows; the data path never takes it
 	ports    []*port
@@ -45,7 +47,11 @@ func Open(o Options) (capture.Source, error) {
 	if err := ealReady(); err != nil {
 		return nil, fmt.Errorf("dpdk: source %s: %w", o.Name, err)
 	}
-	s := &source{name: o.Name}
+	ns, err := netns.Get()
+	if err != nil {
+		return nil, fmt.Errorf("dpdk: source %s: network namespace: %w", o.Name, err)
+	}
+	s := &source{name: o.Name, ns: ns}
 	for i := range o.Ports {
 		p := s.newPort(&o, &o.Ports[i])
 		err := claim(p.name, o.Name)
@@ -59,7 +65,6 @@ func Open(o Options) (capture.Source, error) {
 		p.freeQueues()
 		return nil, errors.Join(fmt.Errorf("dpdk: source %s: port %s: %w", o.Name, p.name, err), s.Close())
 	}
-	var err error
 	if s.watcher, err = watch(s); err != nil {
 		return nil, errors.Join(fmt.Errorf("dpdk: source %s: %w", o.Name, err), s.Close())
 	}
@@ -140,19 +145,23 @@ func (s *source) Close() error {
 	final.State = "done"
 	s.final = &final
 	for _, p := range s.ports {
-		if err := p.detach(); err != nil {
+		// Drivers switch promiscuous mode off in the namespace of the thread.
+		if err := within(s.ns, p.detach); err != nil {
 			s.closeErr = errors.Join(s.closeErr, fmt.Errorf("dpdk: source %s: close: %w", s.name, err))
 		}
 		p.freeQueues()
 		disown(p.name)
 	}
+	s.ns.Close()
 	return s.closeErr
 }
 
 // Stats implements capture.Source. Of the drops, nic_imissed, nic_ierrors and
 // nic_rx_nombuf are the port counters imissed, ierrors and rx_nombuf of DPDK's
 // rte_eth_stats (the last counts failed allocations, which some drivers also
-// count as missed frames); closed are frames that Close found in the device.
+// count as missed frames); kernel_ring is what the kernel had no room for in the
+// ring of a net_af_packet port; closed are frames that Close, or the removal of
+// a device whose interface returned, found in the device.
 // Detail names the ports that are not up, what the configuration asked for and
 // the driver does not have, and the driver's own loss counters that are not 0.
 func (s *source) Stats() capture.Stats {

@@ -15,6 +15,7 @@ import (
 // kept.
 type counters struct {
 	missed, errors, noMbuf climber
+	kernel                 kernelRing
 	closed                 uint64 // taken off the device when nobody would ask for them
 }
 
@@ -41,24 +42,27 @@ func (c *counters) see(s *ethdev.GoStats) {
 
 // drops returns the losses of several ports together, every cause always.
 func drops(ports []*port) []capture.Drop {
-	var missed, errs, noMbuf, closed uint64
+	var missed, errs, noMbuf, kernel, closed uint64
 	for _, p := range ports {
 		c := &p.counters
 		missed += c.missed.sum
 		errs += c.errors.sum
 		noMbuf += c.noMbuf.sum
+		kernel += c.kernel.sum
 		closed += c.closed
 	}
 	return []capture.Drop{
 		{Cause: "nic_imissed", N: missed},
 		{Cause: "nic_ierrors", N: errs},
 		{Cause: "nic_rx_nombuf", N: noMbuf},
+		{Cause: "kernel_ring", N: kernel},
 		{Cause: "closed", N: closed},
 	}
 }
 
 // readCounters reads the device's counters.
 func (p *port) readCounters() {
+	p.counters.kernel.read()
 	var s ethdev.Stats
 	if p.attached && p.id.StatsGet(&s) == nil {
 		p.counters.see(s.Cast())

@@ -33,8 +33,7 @@ const watchInterval = 100 * time.Millisecond
 // stays up and silent for ever, also when an interface of the same name
 // returns. The watcher then removes the device and creates it again.
 type watcher struct {
-	ns   netns.NsHandle  // where the interfaces are
-	nl   *netlink.Handle // into ns; guarded by the source's mutex
+	nl   *netlink.Handle // into the source's namespace; guarded by the source's mutex
 	quit chan struct{}
 	done chan struct{}
 	once sync.Once
@@ -50,33 +49,24 @@ func watch(s *source) (*watcher, error) {
 	if !bound {
 		return nil, nil
 	}
-	ns, err := netns.Get()
-	if err != nil {
-		return nil, fmt.Errorf("network namespace: %w", err)
-	}
 	nl, err := netlink.NewHandle()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("netlink: %w", err), ns.Close())
+		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	w := &watcher{ns: ns, nl: nl, quit: make(chan struct{}), done: make(chan struct{})}
+	w := &watcher{nl: nl, quit: make(chan struct{}), done: make(chan struct{})}
 	for _, p := range s.ports {
 		if p.info.ifIndex == 0 {
 			continue
 		}
 		link, err := nl.LinkByIndex(p.info.ifIndex)
 		if err != nil {
-			w.close()
+			nl.Close()
 			return nil, fmt.Errorf("interface of port %s: %w", p.name, err)
 		}
 		p.ifName = link.Attrs().Name
 	}
 	go w.run(s)
 	return w, nil
-}
-
-func (w *watcher) close() {
-	w.nl.Close()
-	w.ns.Close()
 }
 
 // stop ends the watcher. It may be called more than once.
@@ -95,7 +85,7 @@ func (w *watcher) run(s *source) {
 		select {
 		case <-w.quit:
 			s.mu.Lock()
-			w.close()
+			w.nl.Close()
 			w.nl = nil
 			s.mu.Unlock()
 			return
@@ -103,7 +93,7 @@ func (w *watcher) run(s *source) {
 			s.mu.Lock()
 			for _, p := range s.ports {
 				if p.ifName != "" && p.returned(w.nl) {
-					p.swap(w.ns)
+					p.swap(s.ns)
 				}
 			}
 			s.mu.Unlock()
@@ -134,7 +124,7 @@ func (p *port) swap(ns netns.NsHandle) {
 		}
 		p.drain()
 	}
-	if err := errors.Join(p.detach(), within(ns, p.attach)); err != nil {
+	if err := errors.Join(within(ns, p.detach), within(ns, p.attach)); err != nil {
 		p.trouble = "interface " + p.ifName + " is back, but: " + err.Error()
 		return
 	}

@@ -249,7 +249,6 @@ func (b *builder) hash() []*valueTable {
 		}
 		for _, id := range ids {
 			b.nodes[id].op = progHashed
-			b.nodes[id].leaf = nil
 		}
 		tables = append(tables, newValueTable(a, nodesOf))
 	}
@@ -320,16 +319,18 @@ func (s *Set) drivers(id int32, uses []int) []int32 {
 	switch n.op {
 	case progHashed:
 		best = []int32{id}
-	case progAnd: // any part will do: the one that the fewest others share
+	case progAnd: // any part will do: the one that should be true least often
 		least := 0
 		for _, k := range n.kids {
 			d := s.drivers(k, uses)
-			sum := 0
+			often := 0
 			for _, id := range d {
-				sum += uses[id]
+				// Of two values that as many expressions share, that of the
+				// wider attribute is the rarer one.
+				often += uses[id]*256 - int(s.nodes[id].leaf.attr.Info().Width)
 			}
-			if d != nil && (best == nil || sum < least) {
-				best, least = d, sum
+			if d != nil && (best == nil || often < least) {
+				best, least = d, often
 			}
 		}
 	case progOr: // every part must have its own

@@ -70,6 +70,18 @@ func comparisonGen(t *rapid.T) string {
 		}
 		op := rapid.SampledFrom([]string{"==", "!=", "<", "<=", ">", ">=", "in"}).Draw(t, "op")
 		return fmt.Sprintf("%s & %s %s %s", a, formatMask(a, mask), op, formatMask(a, v&mask))
+	case 3: // many ranges
+		a := rapid.SampledFrom([]packet.Attr{packet.TTL, packet.DstPort, packet.PktLen, packet.FlowHash, packet.SrcIP}).Draw(t, "ranged")
+		step := rapid.Uint64Range(18, 20).Draw(t, "step")
+		var items []string
+		for i := range uint64(12) {
+			lo, hi := packet.Value{Lo: i * step}, packet.Value{Lo: i*step + 16}
+			if a == packet.SrcIP {
+				lo.Lo, hi.Lo = lo.Lo+0xffff0a000000, hi.Lo+0xffff0a000000
+			}
+			items = append(items, rangeOperand(a, lo, hi).text)
+		}
+		return a.String() + " in {" + strings.Join(items, ", ") + "}"
 	}
 	name := rapid.SampledFrom(append(attrNames(), "port", "addr", "mac", "host", "src_ip", "dst_ip", "dst_port", "src_port")).Draw(t, "attr")
 	subj, _ := subjectOf(name)

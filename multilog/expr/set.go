@@ -43,7 +43,7 @@ type progNode struct {
 	op      progOp
 	kids    []int32 // of progAnd the hashed ones first, then by cost
 	hashed  int     // how many of kids are progHashed
-	leaf    *leaf
+	leaf    *leaf   // of progHashed too, which do not evaluate it
 	capture *captureFilter
 }
 
@@ -59,18 +59,22 @@ func (s *Set) NeedsSlice() bool { return s.slice }
 
 // A Scratch is the working memory of one goroutine for one Set.
 type Scratch struct {
-	now    uint32          // number of the evaluation under way, not zero
-	gen    []uint32        // by node: the evaluation that val is of
-	val    []packet.Bitmap // by node
-	marked []int32         // the hashed nodes that are true for some row
+	now    uint64   // number of the evaluation under way, from 1
+	nodes  []result // by node
+	marked []int32  // the hashed nodes that are true for some row
 	tmp    packet.Bitmap
+}
+
+// A result is what a node evaluated to.
+type result struct {
+	of   uint64 // the evaluation that rows are the result of
+	rows packet.Bitmap
 }
 
 // NewScratch returns working memory for Eval.
 func (s *Set) NewScratch() *Scratch {
 	return &Scratch{
-		gen:    make([]uint32, len(s.nodes)),
-		val:    make([]packet.Bitmap, len(s.nodes)),
+		nodes:  make([]result, len(s.nodes)),
 		marked: make([]int32, 0, s.hashed),
 	}
 }
@@ -78,12 +82,12 @@ func (s *Set) NewScratch() *Scratch {
 // mark notes that hashed nodes are true for row i.
 func (sc *Scratch) mark(nodes []int32, i int) {
 	for _, id := range nodes {
-		if sc.gen[id] != sc.now {
-			sc.gen[id] = sc.now
-			sc.val[id] = packet.Bitmap{}
+		r := &sc.nodes[id]
+		if r.of != sc.now {
+			*r = result{of: sc.now}
 			sc.marked = append(sc.marked, id)
 		}
-		sc.val[id][i>>6&3] |= 1 << (i & 63)
+		r.rows[i>>6&3] |= 1 << (i & 63)
 	}
 }
 
@@ -101,10 +105,7 @@ func (s *Set) Eval(c *packet.Columns, sc *Scratch, out []packet.Bitmap) {
 		return
 	}
 	sc.marked = sc.marked[:0]
-	if sc.now++; sc.now == 0 { // all numbers are used up; start over
-		clear(sc.gen)
-		sc.now = 1
-	}
+	sc.now++
 	for _, t := range s.tables {
 		t.lookUp(c, sc)
 	}
@@ -126,7 +127,7 @@ func (s *Set) possible(id int32, sc *Scratch) bool {
 	n := &s.nodes[id]
 	if n.op == progAnd {
 		for _, k := range n.kids[:n.hashed] {
-			if sc.gen[k] != sc.now {
+			if sc.nodes[k].of != sc.now {
 				return false
 			}
 		}
@@ -136,11 +137,12 @@ func (s *Set) possible(id int32, sc *Scratch) bool {
 
 // eval returns the rows for which node id is true.
 func (s *Set) eval(id int32, c *packet.Columns, sc *Scratch) *packet.Bitmap {
-	v := &sc.val[id]
-	if sc.gen[id] == sc.now {
+	r := &sc.nodes[id]
+	v := &r.rows
+	if r.of == sc.now {
 		return v
 	}
-	sc.gen[id] = sc.now
+	r.of = sc.now
 	n := &s.nodes[id]
 	switch n.op {
 	case progNone, progHashed: // an unmarked hashed node is true for no row

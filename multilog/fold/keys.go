@@ -67,29 +67,35 @@ func (f field) value(key []uint64) packet.Value {
 
 // A selection lists the selected rows of a chunk in ascending order.
 type selection struct {
-	rows [packet.ChunkSize]uint8
 	n    int
-	all  bool // rows 0..n-1, each of them
+	all  bool                    // rows 0..n-1, each of them; the list is empty
+	rows [packet.ChunkSize]uint8 // else n of them
 }
 
 // of lists the set bits of m, which has none at or above n.
 func (s *selection) of(m *packet.Bitmap, n int) {
+	s.n = m.Count()
+	s.all = s.n == n
+	if s.all {
+		return
+	}
 	k := 0
 	for w, word := range m {
-		base := uint8(w * 64)
-		if word == ^uint64(0) {
-			for i := range 64 {
-				s.rows[k+i] = base + uint8(i)
-			}
-			k += 64
-			continue
-		}
-		for ; word != 0; word &= word - 1 {
+		for base := uint8(w * 64); word != 0; word &= word - 1 {
 			s.rows[k&(packet.ChunkSize-1)] = base + uint8(bits.TrailingZeros64(word))
 			k++
 		}
 	}
-	s.n, s.all = k, k == n
+}
+
+// list writes the list out if it is not.
+func (s *selection) list() {
+	if s.all {
+		for i := range s.n {
+			s.rows[i] = uint8(i)
+		}
+		s.all = false
+	}
 }
 
 // gather puts the keys of the selected rows into dst, word by word, and returns
@@ -104,13 +110,13 @@ func (l *layout) gather(c *packet.Columns, sel *selection, dst []lanes, words []
 			words[f.word] = pick(hi, sel, &dst[f.word])
 			words[f.word+1] = pick(lo, sel, &dst[f.word+1])
 		default:
-			d := &dst[f.word]
-			if !begun[f.word] {
-				clear(d[:sel.n])
-				begun[f.word] = true
+			keep := uint64(0)
+			if begun[f.word] {
+				keep = ^keep
 			}
-			orColumn(c, f.attr, f.shift, sel, d)
-			words[f.word] = d[:sel.n]
+			begun[f.word] = true
+			place(c, f.attr, f.shift, keep, sel, &dst[f.word])
+			words[f.word] = dst[f.word][:sel.n]
 		}
 	}
 }
@@ -132,41 +138,42 @@ func numbers(c *packet.Columns, a packet.Attr, sel *selection, dst *lanes) []uin
 	if a.Info().Width == packet.W64 && a != packet.Ts {
 		return pick(c.U64(a), sel, dst)
 	}
-	clear(dst[:sel.n])
-	orColumn(c, a, 0, sel, dst)
+	place(c, a, 0, 0, sel, dst)
 	return dst[:sel.n]
 }
 
-// orColumn ors the selected values of a, shifted left, into dst.
-func orColumn(c *packet.Columns, a packet.Attr, shift uint, sel *selection, dst *lanes) {
+// place puts the selected values of a, shifted left, beside those bits of dst
+// that keep has.
+func place(c *packet.Columns, a packet.Attr, shift uint, keep uint64, sel *selection, dst *lanes) {
 	switch a {
 	case packet.Ts:
-		orInto(c.Ts, shift, sel, dst)
+		placeIn(c.Ts, shift, keep, sel, dst)
 		return
 	case packet.LayerBits:
-		orInto(c.Layers, shift, sel, dst)
+		placeIn(c.Layers, shift, keep, sel, dst)
 		return
 	}
 	switch a.Info().Width {
 	case packet.W8:
-		orInto(c.U8(a), shift, sel, dst)
+		placeIn(c.U8(a), shift, keep, sel, dst)
 	case packet.W16:
-		orInto(c.U16(a), shift, sel, dst)
+		placeIn(c.U16(a), shift, keep, sel, dst)
 	case packet.W32:
-		orInto(c.U32(a), shift, sel, dst)
+		placeIn(c.U32(a), shift, keep, sel, dst)
 	default:
-		orInto(c.U64(a), shift, sel, dst)
+		placeIn(c.U64(a), shift, keep, sel, dst)
 	}
 }
 
-func orInto[T ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~int64](col []T, shift uint, sel *selection, dst *lanes) {
+func placeIn[T number](col []T, shift uint, keep uint64, sel *selection, dst *lanes) {
+	shift &= 63
 	if sel.all {
-		for i, v := range col[:sel.n] {
-			dst[i&(packet.ChunkSize-1)] |= uint64(v) << (shift & 63)
+		for i, v := range col[:min(sel.n, packet.ChunkSize)] {
+			dst[i] = dst[i]&keep | uint64(v)<<shift
 		}
 		return
 	}
 	for i, r := range sel.rows[:sel.n] {
-		dst[i] |= uint64(col[r]) << (shift & 63)
+		dst[i] = dst[i]&keep | uint64(col[r])<<shift
 	}
 }

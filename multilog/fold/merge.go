@@ -140,6 +140,7 @@ func (s *State) mergeSketches(o *State) {
 func (s *State) loadValues(o *State, from, to int) int {
 	w, n := s.w, 0
 	words := s.arg.words
+	w.weight = &w.counts
 	for r := from; r < to; r++ {
 		row := o.values.row(r)
 		g := w.remap[s.arg.group(row)]

@@ -152,6 +152,23 @@ func sumPlain[T number](col []T, m *packet.Bitmap) uint64 {
 	return sum | -carries
 }
 
+// sum32Plain is sumPlain for a sum that cannot overflow.
+func sum32Plain(col []uint32, m *packet.Bitmap) uint64 {
+	var sum uint64
+	for w, word := range m {
+		if word == ^uint64(0) {
+			for _, v := range col[64*w:][:64] {
+				sum += uint64(v)
+			}
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			sum += uint64(col[64*w+bits.TrailingZeros64(word)])
+		}
+	}
+	return sum
+}
+
 // minMaxPlain returns the extremes of the selected values, of which there must
 // be one.
 func minMaxPlain[T number](col []T, m *packet.Bitmap) (lo, hi uint64) {

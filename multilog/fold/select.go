@@ -50,12 +50,18 @@ func present(layers []packet.Layers, p packet.Layers, m *packet.Bitmap) {
 // are) that have one of the layer bits p.
 func presentWordPlain(layers []packet.Layers, p packet.Layers) uint64 {
 	var out uint64
-	for i, l := range layers[:min(64, len(layers))] {
-		var b uint64
-		if l&p != 0 {
-			b = 1
-		}
-		out |= b << (i & 63)
+	layers = layers[:min(64, len(layers))]
+	i := 0
+	for ; i+8 <= len(layers); i += 8 {
+		l := (*[8]packet.Layers)(layers[i:])
+		out |= (bit(l[0]&p) | bit(l[1]&p)<<1 | bit(l[2]&p)<<2 | bit(l[3]&p)<<3 |
+			bit(l[4]&p)<<4 | bit(l[5]&p)<<5 | bit(l[6]&p)<<6 | bit(l[7]&p)<<7) << (i & 63)
+	}
+	for ; i < len(layers); i++ {
+		out |= bit(layers[i]&p) << (i & 63)
 	}
 	return out
 }
+
+// bit returns 1 unless l is 0, without a branch.
+func bit(l packet.Layers) uint64 { return (uint64(l) + 1<<32 - 1) >> 32 }

@@ -57,7 +57,9 @@ type work struct {
 	vkeys  [3]lanes // words of values
 	vwords [3][]uint64
 	vrow   [packet.ChunkSize]uint32
-	weight lanes // headers of each value
+	weight *lanes // headers of each value: &ones or &counts
+	ones   lanes
+	counts lanes
 
 	from  [packet.ChunkSize]uint32 // another state's groups
 	remap []uint32                 // where they are in this state, or noRow
@@ -76,6 +78,9 @@ func New(a *expr.Aggregate, o Options) (*State, error) {
 		return nil, err
 	}
 	s := &State{agg: *a, opt: o, w: &work{}}
+	for i := range s.w.ones {
+		s.w.ones[i] = 1
+	}
 	s.agg.By = slices.Clone(a.By)
 	if s.agg.Func == expr.Count {
 		s.agg.Arg = 0
@@ -172,13 +177,16 @@ func (s *State) Add(c *packet.Columns, m *packet.Bitmap) {
 		s.addNumbers(c)
 		return
 	}
-	s.dropGroupless()
-	for _, g := range w.group[:w.sel.n] {
-		s.groups.rows[int(g)*s.groups.stride+s.groups.kw]++
+	if len(s.agg.By) == 0 {
+		s.groups.rows[accHeaders] += uint64(w.sel.n)
+	} else {
+		s.dropGroupless()
+		rows, stride, kw := s.groups.rows, s.groups.stride, s.groups.kw
+		for _, g := range w.group[:w.sel.n] {
+			rows[int(g)*stride+kw]++
+		}
 	}
-	for i := range w.weight[:w.sel.n] {
-		w.weight[i] = 1
-	}
+	w.weight = &w.ones
 	s.arg.gather(c, w)
 	s.addValues(w.sel.n)
 }
@@ -210,7 +218,7 @@ func (s *State) addNumbers(c *packet.Columns) {
 				s.overflow++
 				continue
 			}
-			acc := rows[int(g)*stride+kw:][:2]
+			acc := (*[2]uint64)(rows[int(g)*stride+kw:])
 			acc[accHeaders]++
 			sum, carry := addCarry(acc[accNumber], vals[i])
 			acc[accNumber] = sum
@@ -223,7 +231,7 @@ func (s *State) addNumbers(c *packet.Columns) {
 				s.overflow++
 				continue
 			}
-			acc := rows[int(g)*stride+kw:][:2]
+			acc := (*[2]uint64)(rows[int(g)*stride+kw:])
 			acc[accHeaders]++
 			acc[accNumber] = min(acc[accNumber], vals[i])
 		}
@@ -233,7 +241,7 @@ func (s *State) addNumbers(c *packet.Columns) {
 				s.overflow++
 				continue
 			}
-			acc := rows[int(g)*stride+kw:][:2]
+			acc := (*[2]uint64)(rows[int(g)*stride+kw:])
 			acc[accHeaders]++
 			acc[accNumber] = max(acc[accNumber], vals[i])
 		}
@@ -243,6 +251,10 @@ func (s *State) addNumbers(c *packet.Columns) {
 // dropGroupless takes the rows whose group found no room out of the selection.
 func (s *State) dropGroupless() {
 	w := s.w
+	if !slices.Contains(w.group[:w.sel.n], noRow) {
+		return
+	}
+	w.sel.list()
 	k := 0
 	for i, g := range w.group[:w.sel.n] {
 		if g == noRow {
@@ -252,9 +264,7 @@ func (s *State) dropGroupless() {
 		w.group[k], w.sel.rows[k] = g, w.sel.rows[i]
 		k++
 	}
-	if k < w.sel.n {
-		w.sel.n, w.sel.all = k, false
-	}
+	w.sel.n = k
 }
 
 // reserveGroups drops empty groups if n new ones might not find room

@@ -18,6 +18,10 @@ const (
 	rowMask = 1<<rowBits - 1
 	maxRows = rowMask - 1
 	minRows = 8
+	// indexPerRow is how many slots the index has for a row at least. At most a
+	// quarter full, nearly every key is in the first slot of its chain, which is
+	// what a branch predictor learns.
+	indexPerRow = 4
 )
 
 // Who sends the packets chooses the keys. A seed of this process's own keeps a
@@ -35,8 +39,7 @@ type lanes = [packet.ChunkSize]uint64
 
 // A table is an open-addressing hash table from keys of kw words to rows of
 // stride words: the key, then accumulators. Rows lie densely in the order of
-// their arrival, and an index with linear probing (at most half full) points to
-// them; so a table is walked, merged and reset in the time of its rows. There
+// their arrival, and an index with linear probing points to them; so a table is walked, merged and reset in the time of its rows. There
 // is no deletion: a row whose accumulators say that it is empty is dropped by
 // [table.compact].
 //
@@ -94,7 +97,7 @@ type probe struct {
 // following one another.
 func (t *table) find(keys [][]uint64, n int, insert bool, p *probe, out *[packet.ChunkSize]uint32) {
 	if t.index == nil {
-		t.index = make([]uint32, 2*minRows)
+		t.index = make([]uint32, indexPerRow*minRows)
 		t.rows = make([]uint64, minRows*t.stride)
 	}
 	switch t.kw {
@@ -113,8 +116,9 @@ func (t *table) find1(k0 []uint64, insert bool, p *probe, out *[packet.ChunkSize
 	}
 	index, rows, stride := t.index, t.rows, t.stride
 	mask := uint64(len(index) - 1)
+	s0, s1 := seed[0], seed[1]
 	for i, a := range k0 {
-		h := hash1(a)
+		h := mix(a^s0, s1) // hash1
 		p.hash[i] = h
 		p.cand[i] = index[h&mask]
 	}
@@ -138,8 +142,10 @@ func (t *table) find2(k0, k1 []uint64, insert bool, p *probe, out *[packet.Chunk
 	}
 	index, rows, stride := t.index, t.rows, t.stride
 	mask := uint64(len(index) - 1)
+	s0, s1 := seed[0], seed[1]
+	k1 = k1[:len(k0)]
 	for i, a := range k0 {
-		h := hash2(a, k1[i])
+		h := mix(a^s0, k1[i]^s1) // hash2
 		p.hash[i] = h
 		p.cand[i] = index[h&mask]
 	}
@@ -245,7 +251,7 @@ func (t *table) insert(key []uint64, h, at uint64) uint32 {
 	if t.kw+1 < t.stride {
 		row[t.kw+1] = t.init
 	}
-	if 2*t.n > len(t.index) {
+	if indexPerRow*t.n > len(t.index) {
 		t.index = make([]uint32, 2*len(t.index))
 		t.reindex()
 		return uint32(r)

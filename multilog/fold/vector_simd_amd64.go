@@ -4,7 +4,6 @@ package fold
 
 import (
 	"simd/archsimd"
-
 	"unsafe"
 
 	"github.com/confluo/confluo/packet"
@@ -36,7 +35,7 @@ func presentWord(layers []packet.Layers, p packet.Layers) uint64 {
 
 func sum32(col []uint32, m *packet.Bitmap) uint64 {
 	if !useAVX2 || len(col) < packet.ChunkSize {
-		return sumPlain(col, m)
+		return sum32Plain(col, m)
 	}
 	lanes := archsimd.LoadUint32x8(&laneBits)
 	low := archsimd.BroadcastUint64x4(0xffffffff)

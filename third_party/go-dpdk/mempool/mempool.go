@@ -9,7 +9,27 @@ package mempool
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
-static int last_errno(void) { return rte_errno; }
+// The error belongs to the thread: it is read within the call that set it, since
+// the next call from Go may run on another thread.
+
+static struct rte_mempool *create(const char *name, unsigned int n, unsigned int cache,
+				  uint16_t priv, uint16_t room, int socket, const char *ops, int *err)
+{
+	struct rte_mempool *mp;
+
+	rte_errno = 0;
+	mp = rte_pktmbuf_pool_create_by_ops(name, n, cache, priv, room, socket, ops);
+	*err = rte_errno;
+	return mp;
+}
+
+static struct rte_mempool *lookup(const char *name, int *err)
+{
+	struct rte_mempool *mp = rte_mempool_lookup(name);
+
+	*err = rte_errno;
+	return mp;
+}
 */
 import "C"
 
@@ -71,10 +91,11 @@ func CreateMbufPool(name string, n uint32, dataRoomSize uint16, opts ...Option) 
 		ops = C.CString(c.ops)
 		defer C.free(unsafe.Pointer(ops))
 	}
-	mp := C.rte_pktmbuf_pool_create_by_ops(cname, C.uint(n), C.uint(c.cache),
-		C.uint16_t(c.private), C.uint16_t(dataRoomSize), C.int(c.socket), ops)
+	var errno C.int
+	mp := C.create(cname, C.uint(n), C.uint(c.cache),
+		C.uint16_t(c.private), C.uint16_t(dataRoomSize), C.int(c.socket), ops, &errno)
 	if mp == nil {
-		return nil, syscall.Errno(C.last_errno())
+		return nil, failure(errno)
 	}
 	return (*Mempool)(mp), nil
 }
@@ -83,11 +104,20 @@ func CreateMbufPool(name string, n uint32, dataRoomSize uint16, opts ...Option) 
 func Lookup(name string) (*Mempool, error) {
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
-	mp := C.rte_mempool_lookup(cname)
+	var errno C.int
+	mp := C.lookup(cname, &errno)
 	if mp == nil {
-		return nil, syscall.Errno(C.last_errno())
+		return nil, failure(errno)
 	}
 	return (*Mempool)(mp), nil
+}
+
+// failure is the error of a call that failed, also where it did not say why.
+func failure(errno C.int) error {
+	if errno == 0 {
+		return syscall.ENOMEM
+	}
+	return syscall.Errno(errno)
 }
 
 func (mp *Mempool) c() *C.struct_rte_mempool { return (*C.struct_rte_mempool)(mp) }

@@ -66,16 +66,20 @@ func TestPoolThatCannotBeIsRefused(t *testing.T) {
 		n    uint32
 		room uint16
 		opts []mempool.Option
+		want error
 	}{
-		"misaligned private data": {63, 256, []mempool.Option{mempool.OptPrivateDataSize(3)}},
-		"private data too large":  {63, 256, []mempool.Option{mempool.OptPrivateDataSize(1 << 16)}},
-		"cache too large":         {63, 256, []mempool.Option{mempool.OptCacheSize(1 << 12)}},
-		"unknown handler":         {63, 256, []mempool.Option{mempool.OptOpsName("nowhere")}},
-		"more than memory":        {1 << 20, 2048, nil},
+		"misaligned private data": {63, 256, []mempool.Option{mempool.OptPrivateDataSize(3)}, syscall.EINVAL},
+		"private data too large":  {63, 256, []mempool.Option{mempool.OptPrivateDataSize(1 << 16)}, syscall.EINVAL},
+		"cache too large":         {63, 256, []mempool.Option{mempool.OptCacheSize(1 << 12)}, syscall.EINVAL},
+		"unknown handler":         {63, 256, []mempool.Option{mempool.OptOpsName("nowhere")}, syscall.EINVAL},
+		"more than memory":        {1 << 20, 2048, nil, syscall.ENOMEM},
 	} {
-		if mp, err := mempool.CreateMbufPool("refused", c.n, c.room, c.opts...); err == nil {
-			t.Errorf("%s: no error", name)
+		mp, err := mempool.CreateMbufPool("refused", c.n, c.room, c.opts...)
+		if err == nil {
 			mp.Free()
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
 }
