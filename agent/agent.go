@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/confluo/confluo/agent/config"
+	"github.com/confluo/confluo/agent/pipeline"
+	"github.com/confluo/confluo/api"
 	"github.com/confluo/confluo/multilog"
 	"github.com/confluo/confluo/packet"
 )
@@ -40,48 +44,62 @@ var ErrState = errors.New("agent: not in a state for this")
 // goroutine.
 type Agent struct {
 	opt   Options
-	log   *slog.Logger
-	level slog.LevelVar
+	slog  *slog.Logger
+	level slog.LevelVar // of slog, when it is the agent's own
 
 	state   atomic.Int32
 	started time.Time
 
-	// mu is held while the agent starts, applies a configuration or stops. No
-	// reader of counters and nothing on the way of a packet takes it.
-	mu  sync.Mutex
-	cfg atomic.Pointer[config.Config] // in force
+	life sync.Mutex // held while the agent starts and while it stops
 
-	ports   packet.PortTable
-	mlog    *multilog.Log
-	pipe    *pipeline
-	sources []*source
-	drops   dropHistory
+	// change is held while a configuration is applied, or a user installs or
+	// removes something. No reader of counters takes it, and nothing on the way
+	// of a packet.
+	change sync.Mutex
+	cfg    atomic.Pointer[config.Config] // in force
+
+	ports packet.PortTable
+	pipe  *pipeline.Pipeline
+	log   *multilog.Log // the pipeline's
+	api   *api.Server
+	drops dropHistory
 
 	background sync.WaitGroup
 	quit       chan struct{} // closed when background work shall end
 	ended      chan struct{} // closed when no source will ever deliver again and all is stored
-
-	final Ledger // what Stop found
 }
 
-// New makes an agent that is not running yet. cfg is not changed.
+// New makes an agent that is not running yet. cfg must not be changed any more.
 func New(cfg *config.Config, opt Options) *Agent {
-	a := &Agent{opt: opt, log: opt.Log, quit: make(chan struct{}), ended: make(chan struct{})}
+	a := &Agent{opt: opt, slog: opt.Log, quit: make(chan struct{}), ended: make(chan struct{})}
 	a.cfg.Store(cfg)
-	if a.log == nil {
-		a.log = slog.New(newHandler(os.Stderr, &a.level, cfg.Agent.Log.Format))
+	if a.slog == nil {
+		a.slog = slog.New(newHandler(os.Stderr, &a.level, cfg.Agent.Log.Format))
 	}
 	a.setLevel(cfg)
+	a.api = api.NewServer(a, apiOptions(cfg, a.slog))
 	return a
 }
 
-// Start reserves and touches the log's memory, opens the sources, installs what
-// the configuration asks for, and begins to capture. When it fails, everything
-// it had started is stopped again. Cancelling ctx makes a Start under way give
-// up; it has no effect on an agent that runs.
+func apiOptions(cfg *config.Config, log *slog.Logger) api.Options {
+	o := api.Options{Socket: cfg.API.Socket, Mode: fs.FileMode(cfg.API.SocketMode), Group: cfg.API.SocketGroup, Log: log}
+	if t := cfg.API.TCP; t != nil {
+		o.TCP = t.Listen
+		if t.TLS != nil {
+			o.Cert, o.Key, o.ClientCA = t.TLS.Cert, t.TLS.Key, t.TLS.ClientCA
+		}
+	}
+	return o
+}
+
+// Start listens for requests, reserves and touches the log's memory, opens the
+// sources, installs what the configuration asks for, and begins to capture.
+// When it fails, everything it had started is stopped again, and the agent is
+// of no more use. Cancelling ctx makes a Start under way give up; it has no
+// effect on an agent that runs.
 func (a *Agent) Start(ctx context.Context) (err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.life.Lock()
+	defer a.life.Unlock()
 	if !a.state.CompareAndSwap(stateNew, stateStarting) {
 		return fmt.Errorf("%w: start of an agent that is %s", ErrState, a.State())
 	}
@@ -89,11 +107,18 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	cfg := a.cfg.Load()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, a.shutdown())
+			_, stopErr := a.shutdown(ctx)
+			err = errors.Join(err, stopErr)
 		}
 	}()
 	for _, step := range []func(*config.Config) error{
-		a.openLog, a.installIndexes, a.buildPipeline, a.openSources, a.install, a.capture,
+		a.listen,
+		a.initEAL,
+		a.reserve,        // takes long, and so comes before sources have to be served
+		a.installIndexes, // likewise
+		a.openSources,
+		a.installRest, // expressions may name ports of sources
+		a.capture,
 	} {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("agent: start: %w", err)
@@ -102,9 +127,8 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	a.state.Store(stateRunning)
-	a.log.Info("capturing", "sources", len(a.sources), "queues", len(a.pipe.queues), "writers", len(a.pipe.writers),
-		"memory", config.Bytes(a.mlog.Bytes()), "headers", a.mlog.Capacity())
+	a.slog.Info("capturing", "sources", len(cfg.Sources), "queues", cfg.Queues(), "writers", cfg.Writers.Count,
+		"memory", config.Bytes(a.log.Bytes()).String(), "headers", a.log.Capacity())
 	return nil
 }
 
@@ -115,110 +139,140 @@ func (a *Agent) State() string { return stateNames[a.state.Load()] }
 // Config returns the configuration in force. It must not be changed.
 func (a *Agent) Config() *config.Config { return a.cfg.Load() }
 
-// Ended is closed when every source has come to its end (capture files do) and
-// what they delivered is stored. The log can still be queried.
+// Addrs returns where the API listens: the path of the socket, then the TCP
+// address.
+func (a *Agent) Addrs() []net.Addr { return a.api.Addrs() }
+
+// Ended is closed when every source of a running agent has come to its end
+// (capture files do) and what they delivered is stored. The log can still be
+// queried.
 func (a *Agent) Ended() <-chan struct{} { return a.ended }
 
-// Stop closes the sources, waits until what they delivered is stored, and ends
-// everything else. The ledger that it returns is the last and has nothing in
-// flight. When ctx ends first, batches that still wait for room are dropped and
-// counted. Stop of an agent that was stopped returns the same again.
-func (a *Agent) Stop(ctx context.Context) (Ledger, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch a.state.Load() {
-	case stateStopped:
-		return a.final, nil
-	case stateRunning:
-	default:
-		return Ledger{}, fmt.Errorf("%w: stop of an agent that is %s", ErrState, a.State())
+// Stop closes the sources, waits until what they delivered is stored, answers
+// the requests under way, and ends everything. The ledger that it returns is
+// the last and has nothing in flight. When ctx ends first, batches that still
+// wait for room are dropped and counted, and requests are cut off.
+func (a *Agent) Stop(ctx context.Context) (api.Ledger, error) {
+	a.life.Lock()
+	defer a.life.Unlock()
+	if !a.state.CompareAndSwap(stateRunning, stateDraining) {
+		return api.Ledger{}, fmt.Errorf("%w: stop of an agent that is %s", ErrState, a.State())
 	}
-	a.state.Store(stateDraining)
-	a.log.Info("draining")
-	stop := context.AfterFunc(ctx, a.pipe.abandon)
-	defer stop()
-	err := a.shutdown()
-	a.log.Info("stopped", "ran", time.Since(a.started).Round(time.Millisecond).String(), "ledger", a.final)
-	return a.final, err
+	a.slog.Info("draining")
+	ledger, err := a.shutdown(ctx)
+	a.slog.Info("stopped", "ran", time.Since(a.started).Round(time.Millisecond).String(), "ledger", ledgerValue(ledger))
+	return ledger, err
 }
 
 // shutdown undoes what Start did, as far as it came, in the order in which
 // headers travel.
-func (a *Agent) shutdown() error {
+func (a *Agent) shutdown(ctx context.Context) (ledger api.Ledger, err error) {
 	var errs []error
-	for _, s := range a.sources {
-		if err := s.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("agent: source %s: %w", s.name, err))
-		}
-	}
 	if a.pipe != nil {
-		a.pipe.drain()
+		errs = append(errs, a.pipe.Stop(ctx))
 	}
-	close(a.quit)
-	a.background.Wait()
-	if a.mlog != nil {
-		a.final = a.Ledger()
-		if n := a.final.InFlight; n != 0 {
-			errs = append(errs, fmt.Errorf("agent: the ledger does not balance: %d headers are neither stored nor dropped", n))
-		}
+	errs = append(errs, a.api.Shutdown(ctx))
+	a.change.Lock() // nothing is being installed or removed any more
+	defer a.change.Unlock()
+	ledger = a.Ledger()
+	if n := ledger.InFlight; n != 0 {
+		errs = append(errs, fmt.Errorf("agent: the ledger does not balance: %d headers are neither stored nor dropped", int64(n)))
 	}
 	a.state.Store(stateStopped)
+	close(a.quit)
+	a.background.Wait()
 	if a.pipe != nil {
-		errs = append(errs, a.pipe.free())
+		errs = append(errs, a.pipe.Close())
 	}
-	if a.mlog != nil {
-		errs = append(errs, a.mlog.Close())
-	}
-	return errors.Join(errs...)
+	return ledger, errors.Join(errs...)
 }
 
-// openLog reserves the memory of the log.
-func (a *Agent) openLog(cfg *config.Config) error {
-	m := &cfg.MultiLog
-	var err error
-	a.mlog, err = multilog.New(multilog.Options{
-		Ports:          &a.ports,
-		SnapLen:        cfg.Agent.Snaplen,
-		Lanes:          max(1, cfg.Queues()*cfg.Writers.Count),
-		Memory:         int64(m.Memory),
-		SegmentHeaders: m.SegmentHeaders,
-		Columns:        m.Stored(),
-		LogBytes:       m.LogBytes,
-		HugePages:      m.Pages(),
-	})
-	if err != nil {
+func (a *Agent) listen(*config.Config) error {
+	if err := a.api.Start(); err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	return nil
 }
 
-// capture starts the goroutines that receive.
-func (a *Agent) capture(*config.Config) error {
-	for _, q := range a.pipe.queues {
-		a.pipe.capturing.Go(func() { a.pipe.receive(q, a.queueEnded) })
+// reserve reserves the memory of log and rings.
+func (a *Agent) reserve(cfg *config.Config) error {
+	m := &cfg.MultiLog
+	p, err := pipeline.Reserve(pipeline.Options{
+		Log: multilog.Options{
+			Ports:          &a.ports,
+			SnapLen:        cfg.Agent.Snaplen,
+			Memory:         int64(m.Memory),
+			SegmentHeaders: m.SegmentHeaders,
+			Columns:        m.Stored(),
+			LogBytes:       m.LogBytes,
+			HugePages:      m.Pages(),
+		},
+		RingBatches: cfg.Spray.RingBatches,
+		Policy:      cfg.Spray.Policy(),
+		Writers:     cfg.Writers.Count,
+		WriterCPUs:  cfg.Writers.CPUs,
+		CaptureCPUs: cfg.Capture.CPUs,
+	}, cfg.Queues())
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
 	}
-	a.background.Go(func() { a.drops.run(a.quit, a.Ledger) })
-	a.background.Go(a.watchEnd)
+	a.pipe, a.log = p, p.Log()
 	return nil
 }
 
-// queueEnded is told when a queue will deliver no more, and why.
-func (a *Agent) queueEnded(q *queue, err error) {
-	if a.state.Load() >= stateDraining {
-		return
+// capture begins to receive.
+func (a *Agent) capture(cfg *config.Config) error {
+	if len(cfg.Sources) == 0 {
+		a.slog.Warn("no sources are configured: nothing will be captured")
 	}
-	if err != nil {
-		a.log.Error("capture failed", "source", q.source.name, "queue", q.name, "err", err)
-		return
+	a.pipe.Start()
+	a.state.Store(stateRunning)
+	if err := a.pipe.Err(); err != nil {
+		return fmt.Errorf("agent: %w", err)
 	}
-	a.log.Info("source ended", "source", q.source.name, "queue", q.name)
+	a.background.Go(func() { a.drops.run(a.quit, a.Ledger) })
+	a.background.Go(a.watchEnd)
+	a.background.Go(a.watchSources)
+	return nil
 }
 
 // watchEnd closes ended when there is nothing more to come.
 func (a *Agent) watchEnd() {
-	a.pipe.capturing.Wait()
-	for a.mlog.ReadTail() != a.mlog.WriteTail() {
+	select {
+	case <-a.pipe.Ended():
+	case <-a.quit:
+		return
+	}
+	for a.log.ReadTail() != a.log.WriteTail() {
 		time.Sleep(time.Millisecond) // the writers are at it
 	}
+	if a.state.Load() == stateRunning && len(a.cfg.Load().Sources) > 0 {
+		a.slog.Info("every source has ended")
+	}
 	close(a.ended)
+}
+
+// watchSources logs what becomes of the sources.
+func (a *Agent) watchSources() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	states := map[string]string{}
+	failed := ""
+	for {
+		for _, s := range a.pipe.Ledger().Sources {
+			if now := s.Stats.State; now != states[s.Name] {
+				a.slog.Info("source", "name", s.Name, "state", now, "was", states[s.Name], "detail", s.Stats.Detail)
+				states[s.Name] = now
+			}
+		}
+		if err := a.pipe.Err(); err != nil && err.Error() != failed {
+			failed = err.Error()
+			a.slog.Error("capture failed", "err", err)
+		}
+		select {
+		case <-a.quit:
+			return
+		case <-tick.C:
+		}
+	}
 }

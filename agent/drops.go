@@ -3,6 +3,8 @@ package agent
 import (
 	"sync"
 	"time"
+
+	"github.com/confluo/confluo/api"
 )
 
 // Drops are remembered in intervals, so that a query can say what its range of
@@ -31,7 +33,7 @@ type dropped struct {
 }
 
 // run compares ledgers until quit is closed.
-func (h *dropHistory) run(quit <-chan struct{}, ledger func() Ledger) {
+func (h *dropHistory) run(quit <-chan struct{}, ledger func() api.Ledger) {
 	tick := time.NewTicker(dropInterval)
 	defer tick.Stop()
 	last := time.Now()

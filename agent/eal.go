@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,10 +12,17 @@ import (
 	"github.com/confluo/confluo/capture/dpdk"
 )
 
-// initEAL sets DPDK's Environment Abstraction Layer up. The second call in a
-// process, by another source or another agent, must ask for the same.
-func initEAL(e *config.EAL) error {
-	return dpdk.InitEAL(e.EALOptions(e.HugePages == "auto" && freeHugePages("/sys/kernel/mm/hugepages", "/proc/mounts", int64(e.Memory))))
+// initEAL sets DPDK's Environment Abstraction Layer up if a source needs it. A
+// second agent in the same process must ask for the same.
+func (a *Agent) initEAL(cfg *config.Config) error {
+	if !slices.ContainsFunc(cfg.Sources, func(s config.Source) bool { return s.DPDK != nil }) {
+		return nil
+	}
+	e := &cfg.DPDK.EAL
+	if err := dpdk.InitEAL(e.EALOptions(freeHugePages("/sys/kernel/mm/hugepages", "/proc/mounts", int64(e.Memory)))); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
 }
 
 // autoMemory is the memory that counts as enough huge pages when the

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/confluo/confluo/agent/config"
+	"github.com/confluo/confluo/api"
 	"github.com/confluo/confluo/multilog"
 	"github.com/confluo/confluo/multilog/expr"
 	"github.com/confluo/confluo/packet"
@@ -18,8 +19,8 @@ import (
 // nothing was changed, unless it says otherwise. What did not change is left
 // alone; what was installed by others than the configuration stays.
 func (a *Agent) Apply(to *config.Config) (applied, needRestart []config.Change, err error) {
-	a.install.Lock()
-	defer a.install.Unlock()
+	a.change.Lock()
+	defer a.change.Unlock()
 	if a.state.Load() != stateRunning {
 		return nil, nil, fmt.Errorf("%w: reload of an agent that is %s", ErrState, a.State())
 	}
@@ -37,21 +38,40 @@ func (a *Agent) Apply(to *config.Config) (applied, needRestart []config.Change, 
 	}
 	// In force from now on: what is live, and of the rest what was before.
 	next := *from
-	next.Agent.Log = to.Agent.Log
+	next.Agent.Log.Level = to.Agent.Log.Level
 	next.Indexes, next.Filters, next.Aggregates = to.Indexes, to.Filters, to.Aggregates
 	next.Triggers, next.Alerts = to.Triggers, to.Alerts
-	if err := p.carryOut(a.mlog); err != nil {
+	if err := p.carryOut(a.log); err != nil {
 		return nil, nil, fmt.Errorf("%w (what comes after it was not applied)", err)
 	}
 	a.cfg.Store(&next)
-	a.setLog(&next)
+	a.setLevel(&next)
 	for _, c := range applied {
-		a.log.Info("reloaded", "key", c.Key, "old", c.Old, "new", c.New)
+		a.slog.Info("reloaded", "key", c.Key, "old", c.Old, "new", c.New)
 	}
 	for _, c := range needRestart {
-		a.log.Warn("takes a restart", "key", c.Key, "old", c.Old, "new", c.New)
+		a.slog.Warn("takes a restart", "key", c.Key, "old", c.Old, "new", c.New)
 	}
 	return applied, needRestart, nil
+}
+
+// installIndexes installs the configured indexes, which reserves memory and
+// takes its time.
+func (a *Agent) installIndexes(cfg *config.Config) error {
+	p, err := a.plan(&config.Config{}, &config.Config{Indexes: cfg.Indexes})
+	if err != nil {
+		return err
+	}
+	return p.carryOut(a.log)
+}
+
+// installRest installs everything else that is configured.
+func (a *Agent) installRest(cfg *config.Config) error {
+	p, err := a.plan(&config.Config{}, cfg)
+	if err != nil {
+		return err
+	}
+	return p.carryOut(a.log)
 }
 
 // A plan is what has to be removed from and installed into the log, in this
@@ -70,7 +90,7 @@ type plan struct {
 func (a *Agent) plan(from, to *config.Config) (*plan, error) {
 	p := &plan{}
 	for _, x := range from.Indexes {
-		if !slices.Contains(to.Indexes, x) && a.mlog.Index(packet.Attr(x)) != nil {
+		if !slices.Contains(to.Indexes, x) && a.log.Index(packet.Attr(x)) != nil {
 			p.dropIndexes = append(p.dropIndexes, packet.Attr(x))
 		}
 	}
@@ -79,10 +99,10 @@ func (a *Agent) plan(from, to *config.Config) (*plan, error) {
 			continue
 		}
 		attr := packet.Attr(x)
-		if a.mlog.Index(attr) != nil {
+		if a.log.Index(attr) != nil {
 			continue // someone has it already
 		}
-		if !a.mlog.Options().Columns.Has(attr) {
+		if !a.log.Options().Columns.Has(attr) {
 			return nil, fmt.Errorf("agent: indexes: %s is not stored as a column (multilog.columns takes a restart)", x)
 		}
 		p.indexes = append(p.indexes, attr)
@@ -100,16 +120,16 @@ func (a *Agent) plan(from, to *config.Config) (*plan, error) {
 	}
 	// What was in the configuration may have been removed by a user meanwhile.
 	for _, g := range from.Aggregates {
-		if changedAggregate(g.Name) && a.mlog.Aggregate(g.Name) != nil {
+		if changedAggregate(g.Name) && a.log.Aggregate(g.Name) != nil {
 			p.dropAggregates = append(p.dropAggregates, g.Name)
 		}
 	}
 	for _, f := range from.Filters {
-		if changedFilter(f.Name) && a.mlog.Filter(f.Name) != nil {
+		if changedFilter(f.Name) && a.log.Filter(f.Name) != nil {
 			p.dropFilters = append(p.dropFilters, f.Name)
 		}
 	}
-	for _, g := range a.mlog.Aggregates() {
+	for _, g := range a.log.Aggregates() {
 		on := g.Filter().Name()
 		if slices.Contains(p.dropFilters, on) && !slices.Contains(p.dropAggregates, g.Name()) {
 			return nil, fmt.Errorf("agent: filters: %s cannot change: %w by aggregate %s, which is not of the configuration", on, multilog.ErrInUse, g.Name())
@@ -121,7 +141,7 @@ func (a *Agent) plan(from, to *config.Config) (*plan, error) {
 		if !changedFilter(f.Name) {
 			continue
 		}
-		if a.mlog.Filter(f.Name) != nil && !slices.Contains(p.dropFilters, f.Name) {
+		if a.log.Filter(f.Name) != nil && !slices.Contains(p.dropFilters, f.Name) {
 			errs = append(errs, fmt.Errorf("agent: filters: %s: %w", f.Name, multilog.ErrExists))
 			continue
 		}
@@ -134,7 +154,7 @@ func (a *Agent) plan(from, to *config.Config) (*plan, error) {
 		if !changedAggregate(g.Name) {
 			continue
 		}
-		if a.mlog.Aggregate(g.Name) != nil && !slices.Contains(p.dropAggregates, g.Name) {
+		if a.log.Aggregate(g.Name) != nil && !slices.Contains(p.dropAggregates, g.Name) {
 			errs = append(errs, fmt.Errorf("agent: aggregates: %s: %w", g.Name, multilog.ErrExists))
 			continue
 		}
@@ -188,7 +208,7 @@ func (p *plan) carryOut(l *multilog.Log) error {
 }
 
 func (a *Agent) filterSpec(f *config.Filter) (multilog.FilterSpec, error) {
-	e, err := expr.Parse(f.Where, portNames{&a.ports})
+	e, err := api.ParseWhere(f.Where, &a.ports)
 	if err != nil {
 		err = fmt.Errorf("agent: filters: %s: where: %w", f.Name, err)
 	}

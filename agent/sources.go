@@ -12,37 +12,18 @@ import (
 	"github.com/confluo/confluo/packet"
 )
 
-// A source is one open source of the configuration.
-type source struct {
-	capture.Source
-	name, kind string
-	queues     []*queue
-}
-
 // openSources opens every source and enters its ports in the port table. Their
 // queues are not asked for frames yet.
 func (a *Agent) openSources(cfg *config.Config) error {
-	first := 0
 	for i := range cfg.Sources {
 		sc := &cfg.Sources[i]
-		if sc.DPDK != nil {
-			if err := initEAL(&cfg.DPDK.EAL); err != nil {
-				return fmt.Errorf("agent: source %s: %w", sc.Name, err)
-			}
-		}
-		open, err := a.openSource(cfg, sc)
+		s, err := a.openSource(cfg, sc)
 		if err != nil {
 			return fmt.Errorf("agent: source %s: %w", sc.Name, err)
 		}
-		s := &source{Source: open, name: sc.Name, kind: sc.Kind()}
-		a.sources = append(a.sources, s)
-		if err := a.pipe.attach(s, first); err != nil {
-			return err
+		if err := a.pipe.Attach(s); err != nil {
+			return fmt.Errorf("agent: %w", err)
 		}
-		if n := len(s.queues); n != sc.Queues() {
-			return fmt.Errorf("agent: source %s has %d queues, fewer than the %d that are configured", sc.Name, n, sc.Queues())
-		}
-		first += len(s.queues)
 	}
 	return nil
 }
@@ -103,18 +84,4 @@ func (p *interfacePort) enter(_ string, link packet.LinkType) (uint16, error) {
 	}
 	p.entered[link] = i
 	return i, nil
-}
-
-// portNames is the port table as expressions ask for it.
-type portNames struct{ *packet.PortTable }
-
-// PortByName implements expr.Names.
-func (p portNames) PortByName(name string) (uint16, bool) { return p.ByName(name) }
-
-// PortLink lets capture filters be compiled for the link type of each port.
-func (p portNames) PortLink(i uint16) packet.LinkType {
-	if port := p.Get(i); port != nil {
-		return port.Link
-	}
-	return packet.LinkEthernet
 }

@@ -16,6 +16,7 @@ type Config struct {
 	Agent      Agent       `key:"agent"`
 	Sources    []Source    `key:"sources" doc:"where frames come from; each has exactly one of dpdk, afpacket and pcapfile"`
 	DPDK       DPDK        `key:"dpdk"`
+	Capture    Capture     `key:"capture"`
 	Spray      Spray       `key:"spray"`
 	Writers    Writers     `key:"writers"`
 	MultiLog   MultiLog    `key:"multilog"`

@@ -6,13 +6,18 @@ import "time"
 type Agent struct {
 	Name    string `key:"name" doc:"name of this agent in alerts and answers; empty: the host name"`
 	Snaplen int    `key:"snaplen" default:"128" range:"14..65535" unit:"bytes" doc:"how much of each frame is kept"`
-	Log     Log    `key:"log" live:"yes"`
+	Log     Log    `key:"log"`
 }
 
 // Log is the section agent.log.
 type Log struct {
-	Level  string `key:"level" default:"info" oneof:"debug|info|warn|error" doc:"least severe message that is logged"`
+	Level  string `key:"level" default:"info" oneof:"debug|info|warn|error" live:"yes" doc:"least severe message that is logged"`
 	Format string `key:"format" default:"text" oneof:"text|json" doc:"form of log lines, on standard error"`
+}
+
+// Capture is the section capture.
+type Capture struct {
+	CPUs []int `key:"cpus" range:"0..1023" doc:"CPU that each capture goroutine, one a receive queue, is pinned to, in the order of sources and their queues; fewer are used in turn; empty: none is pinned"`
 }
 
 // Spray is the section spray.
