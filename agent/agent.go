@@ -8,13 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/confluo/confluo/agent/config"
 	"github.com/confluo/confluo/agent/pipeline"
 	"github.com/confluo/confluo/api"
+	"github.com/confluo/confluo/diagnoser"
 	"github.com/confluo/confluo/multilog"
 	"github.com/confluo/confluo/packet"
 )
@@ -48,7 +52,7 @@ type Agent struct {
 	level slog.LevelVar // of slog, when it is the agent's own
 
 	state   atomic.Int32
-	started time.Time
+	started time.Time // set before the state is starting
 
 	life sync.Mutex // held while the agent starts and while it stops
 
@@ -58,11 +62,14 @@ type Agent struct {
 	change sync.Mutex
 	cfg    atomic.Pointer[config.Config] // in force
 
-	ports packet.PortTable
-	pipe  *pipeline.Pipeline
-	log   *multilog.Log // the pipeline's
-	api   *api.Server
-	drops dropHistory
+	users    gate // of pipe, log and diag
+	ports    packet.PortTable
+	pipe     *pipeline.Pipeline
+	log      *multilog.Log // the pipeline's
+	diag     *diagnoser.Diagnoser
+	api      *api.Server
+	registry *prometheus.Registry
+	drops    dropHistory
 
 	background sync.WaitGroup
 	quit       chan struct{} // closed when background work shall end
@@ -77,6 +84,7 @@ func New(cfg *config.Config, opt Options) *Agent {
 		a.slog = slog.New(newHandler(os.Stderr, &a.level, cfg.Agent.Log.Format))
 	}
 	a.setLevel(cfg)
+	a.registry = newRegistry(a)
 	a.api = api.NewServer(a, apiOptions(cfg, a.slog))
 	return a
 }
@@ -100,10 +108,11 @@ func apiOptions(cfg *config.Config, log *slog.Logger) api.Options {
 func (a *Agent) Start(ctx context.Context) (err error) {
 	a.life.Lock()
 	defer a.life.Unlock()
-	if !a.state.CompareAndSwap(stateNew, stateStarting) {
+	if a.state.Load() != stateNew {
 		return fmt.Errorf("%w: start of an agent that is %s", ErrState, a.State())
 	}
 	a.started = time.Now()
+	a.state.Store(stateStarting)
 	cfg := a.cfg.Load()
 	defer func() {
 		if err != nil {
@@ -113,6 +122,7 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 	}()
 	for _, step := range []func(*config.Config) error{
 		a.listen,
+		lookForSources,
 		a.initEAL,
 		a.reserve,        // takes long, and so comes before sources have to be served
 		a.installIndexes, // likewise
@@ -181,13 +191,19 @@ func (a *Agent) shutdown(ctx context.Context) (ledger api.Ledger, err error) {
 	a.state.Store(stateStopped)
 	close(a.quit)
 	a.background.Wait()
+	a.users.close()
 	if a.pipe != nil {
+		a.diag.Close()
 		errs = append(errs, a.pipe.Close())
 	}
 	return ledger, errors.Join(errs...)
 }
 
-func (a *Agent) listen(*config.Config) error {
+func (a *Agent) listen(cfg *config.Config) error {
+	// /run is emptied at every start of the machine.
+	if err := os.MkdirAll(filepath.Dir(cfg.API.Socket), 0o755); err != nil {
+		return fmt.Errorf("agent: api.socket: %w", err)
+	}
 	if err := a.api.Start(); err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -197,6 +213,7 @@ func (a *Agent) listen(*config.Config) error {
 // reserve reserves the memory of log and rings.
 func (a *Agent) reserve(cfg *config.Config) error {
 	m := &cfg.MultiLog
+	a.slog.Info("reserving memory", "memory", m.Memory.String())
 	p, err := pipeline.Reserve(pipeline.Options{
 		Log: multilog.Options{
 			Ports:          &a.ports,
@@ -217,6 +234,7 @@ func (a *Agent) reserve(cfg *config.Config) error {
 		return fmt.Errorf("agent: %w", err)
 	}
 	a.pipe, a.log = p, p.Log()
+	a.diag = diagnoser.New(a.log, diagnoser.Options{Drops: a.drops.between})
 	return nil
 }
 
@@ -226,6 +244,7 @@ func (a *Agent) capture(cfg *config.Config) error {
 		a.slog.Warn("no sources are configured: nothing will be captured")
 	}
 	a.pipe.Start()
+	a.users.unlock()
 	a.state.Store(stateRunning)
 	if err := a.pipe.Err(); err != nil {
 		return fmt.Errorf("agent: %w", err)

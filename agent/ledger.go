@@ -5,18 +5,25 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/confluo/confluo/agent/pipeline"
 	"github.com/confluo/confluo/api"
 )
 
 // Ledger takes the ledger: what became of every header that the sources saw.
-// It is zero before the agent runs.
+// It is zero before the agent runs; after Stop it is what Stop returned.
 func (a *Agent) Ledger() api.Ledger {
-	l := api.Ledger{Dropped: map[string]uint64{}}
 	if a.state.Load() < stateRunning {
-		return l
+		return api.Ledger{}
 	}
 	p := a.pipe.Ledger()
-	l.Received, l.Stored, l.InFlight, l.Evicted = p.Received, p.Stored, p.InFlight, p.Evicted
+	return apiLedger(&p)
+}
+
+func apiLedger(p *pipeline.Ledger) api.Ledger {
+	l := api.Ledger{
+		Received: p.Received, Stored: p.Stored, InFlight: p.InFlight, Evicted: p.Evicted,
+		Dropped: map[string]uint64{},
+	}
 	for i := range p.Sources {
 		for _, d := range p.Sources[i].Drops() {
 			l.Dropped[d.Cause] += d.N

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"fmt"
+	"net"
+	"os"
 	"sync"
 
 	"github.com/confluo/confluo/agent/config"
@@ -11,6 +13,29 @@ import (
 	"github.com/confluo/confluo/capture/pcapfile"
 	"github.com/confluo/confluo/packet"
 )
+
+// lookForSources finds what is plainly missing before anything that takes long.
+func lookForSources(cfg *config.Config) error {
+	for i := range cfg.Sources {
+		s := &cfg.Sources[i]
+		if s.AFPacket != nil && s.AFPacket.Interface != afpacket.Any {
+			if _, err := net.InterfaceByName(s.AFPacket.Interface); err != nil {
+				return fmt.Errorf("agent: source %s: interface %q: %w", s.Name, s.AFPacket.Interface, err)
+			}
+		}
+		if s.PcapFile != nil {
+			for _, path := range s.PcapFile.Paths {
+				if path == "-" {
+					continue
+				}
+				if _, err := os.Stat(path); err != nil {
+					return fmt.Errorf("agent: source %s: %w", s.Name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
 
 // openSources opens every source and enters its ports in the port table. Their
 // queues are not asked for frames yet.

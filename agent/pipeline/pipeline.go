@@ -85,7 +85,7 @@ func New(o Options, sources []capture.Source) (*Pipeline, error) {
 // Reserve reserves the memory of log and rings for sources that have so many
 // queues together. Touching it takes a while, in which a source that is open
 // already could overflow: open them afterwards, and Attach them.
-func Reserve(o Options, queues int) (p *Pipeline, err error) {
+func Reserve(o Options, queues int) (_ *Pipeline, err error) {
 	if o.RingBatches == 0 {
 		o.RingBatches = defaultRingBatches
 	}
@@ -95,7 +95,7 @@ func Reserve(o Options, queues int) (p *Pipeline, err error) {
 	if o.Wait == 0 {
 		o.Wait = 50 * time.Millisecond
 	}
-	p = &Pipeline{opt: o, ended: make(chan struct{})}
+	p := &Pipeline{opt: o, ended: make(chan struct{})}
 	p.ctx, p.giveUp = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
