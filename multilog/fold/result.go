@@ -94,7 +94,13 @@ func (s *State) Result() *Result {
 }
 
 // Read puts the answer so far into r, whose memory it uses again.
-func (s *State) Read(r *Result) {
+func (s *State) Read(r *Result) { s.ReadIf(r, nil) }
+
+// ReadIf is Read of only those rows whose value keep wants, nil meaning all;
+// rows of TOPK, which have none, are always read. It spares a reader who looks
+// for few groups among many the sorting of the rest. Exact then speaks of the
+// rows read, OverflowHeaders of the whole state.
+func (s *State) ReadIf(r *Result, keep func(Number) bool) {
 	r.Agg, r.Rows, r.values, r.top = &s.agg, r.Rows[:0], r.values[:0], r.top[:0]
 	r.Exact, r.RelativeError, r.OverflowHeaders = true, 0, 0
 	if IsScalar(&s.agg) {
@@ -111,7 +117,7 @@ func (s *State) Read(r *Result) {
 		if acc[accHeaders] == 0 && len(s.agg.By) > 0 {
 			continue
 		}
-		out := Row{Group: r.group(s, row), Headers: acc[accHeaders], Exact: true}
+		out := Row{Headers: acc[accHeaders], Exact: true}
 		if s.valued {
 			s.readValues(r, &out, g)
 		} else {
@@ -121,6 +127,10 @@ func (s *State) Read(r *Result) {
 			}
 			out.Value, out.Exact = numberOf(&s.agg, acc[accHeaders], number)
 		}
+		if keep != nil && s.agg.Func != expr.TopK && !keep(out.Value) {
+			continue
+		}
+		out.Group = r.group(s, row)
 		r.Exact = r.Exact && out.Exact
 		r.Rows = append(r.Rows, out)
 	}
