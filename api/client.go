@@ -20,6 +20,9 @@ import (
 // DefaultSocket is where an agent listens unless it is configured otherwise.
 const DefaultSocket = "/run/confluo/host.sock"
 
+// ErrNoAgent is what a Client's methods return when nobody listens.
+var ErrNoAgent = errors.New("no agent")
+
 // A Client asks one agent. It may be used from any goroutine. Answers that are
 // not a 2xx come back as an [*Error].
 type Client struct {
@@ -91,6 +94,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err // method and URL say nothing to who named a socket
+		}
+		if op := new(net.OpError); errors.As(err, &op) && op.Op == "dial" {
+			return nil, fmt.Errorf("%w at %s: %w", ErrNoAgent, c.addr, err)
 		}
 		return nil, fmt.Errorf("agent at %s: %w", c.addr, err)
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/confluo/confluo/packet"
 )
 
-// What a Host's methods return, wrapped with %w, when the caller is at fault.
-// Any other error, save those of expressions and contexts, is the agent's own.
+// What a Host's methods return, wrapped with %w, when the caller is at fault;
+// the errors of the log and of the diagnoser that say the same are as good. Any
+// other error, save those of expressions and contexts, is the agent's own.
 var (
 	ErrInvalid     = errors.New("invalid")       // 400: the request makes no sense
 	ErrNotFound    = errors.New("not found")     // 404: no such filter, snapshot, ...
@@ -24,7 +25,8 @@ var (
 )
 
 // A Host is what the server needs of an agent. All methods may be called from
-// any goroutine at any time.
+// any goroutine from Server.Start on, which may be before the agent has a log:
+// what then cannot be answered is ErrUnavailable.
 type Host interface {
 	Diagnoser
 	Monitor

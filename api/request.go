@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/confluo/confluo/diagnoser"
+	"github.com/confluo/confluo/multilog"
 	"github.com/confluo/confluo/multilog/expr"
 	"github.com/confluo/confluo/packet"
 )
@@ -98,19 +99,37 @@ func toError(ctx context.Context, err error) *Error {
 	}
 	e := &Error{Status: http.StatusInternalServerError, Message: err.Error()}
 	var bad *expr.Error
-	switch {
-	case errors.As(err, &bad):
+	if errors.As(err, &bad) {
 		e.Status, e.Column, e.Expr = http.StatusBadRequest, bad.Col, bad.Src
-	case errors.Is(err, ErrInvalid):
-		e.Status = http.StatusBadRequest
-	case errors.Is(err, ErrNotFound):
-		e.Status = http.StatusNotFound
-	case errors.Is(err, ErrExists), errors.Is(err, ErrInUse):
-		e.Status = http.StatusConflict
-	case errors.Is(err, ErrUnavailable):
-		e.Status = http.StatusServiceUnavailable
+		return e
+	}
+	for _, m := range mistakes {
+		if errors.Is(err, m.err) {
+			e.Status = m.status
+			break
+		}
 	}
 	return e
+}
+
+// mistakes are the caller's, and the status that says so.
+var mistakes = []struct {
+	err    error
+	status int
+}{
+	{ErrInvalid, http.StatusBadRequest},
+	{diagnoser.ErrInvalid, http.StatusBadRequest},
+	{ErrNotFound, http.StatusNotFound},
+	{multilog.ErrNotFound, http.StatusNotFound},
+	{diagnoser.ErrNoSnapshot, http.StatusNotFound},
+	{ErrExists, http.StatusConflict},
+	{multilog.ErrExists, http.StatusConflict},
+	{diagnoser.ErrExists, http.StatusConflict},
+	{ErrInUse, http.StatusConflict},
+	{multilog.ErrInUse, http.StatusConflict},
+	{diagnoser.ErrTooMany, http.StatusConflict},
+	{ErrUnavailable, http.StatusServiceUnavailable},
+	{diagnoser.ErrClosed, http.StatusServiceUnavailable},
 }
 
 func writeError(w http.ResponseWriter, e *Error) {

@@ -128,7 +128,9 @@ func (s *Server) routes() {
 	handle("GET /v1/alerts", http.HandlerFunc(s.alerts))
 	handle("POST /v1/reload", post(s, http.StatusOK, func(r *http.Request, _ *struct{}) (any, error) { return s.host.Reload(r.Context()) }))
 
-	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.host.Gatherer(), promhttp.HandlerOpts{}))
+	s.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		promhttp.HandlerFor(s.host.Gatherer(), promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	})
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.host.Ready(); err != nil {

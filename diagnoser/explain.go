@@ -12,7 +12,8 @@ import (
 // text says in plain words how the plan answers its query.
 func (p *plan) text() string {
 	var b strings.Builder
-	n := p.high - p.low
+	low := p.oldest()
+	n := p.high - low
 	switch {
 	case p.estimate.aggregate != "":
 		fmt.Fprintf(&b, "installed aggregate %q", p.estimate.aggregate)
@@ -53,11 +54,11 @@ func (p *plan) text() string {
 	} else {
 		fmt.Fprintf(&b, "\noffsets %d..%d", p.held, p.end)
 		if n > 0 {
-			if p.low > p.held || p.high < p.end {
-				fmt.Fprintf(&b, ", by capture time only %d..%d", p.low, p.high)
+			if low > p.held || p.high < p.end {
+				fmt.Fprintf(&b, ", by capture time only %d..%d", low, p.high)
 			}
 			per := uint64(p.d.log.Options().SegmentHeaders)
-			fmt.Fprintf(&b, ", in %s", count((p.high-1)/per-p.low/per+1, "segment"))
+			fmt.Fprintf(&b, ", in %s", count((p.high-1)/per-low/per+1, "segment"))
 		}
 	}
 	if !p.q.From.IsZero() {
@@ -84,7 +85,7 @@ func (p *plan) filterText(b *strings.Builder, lead string) {
 
 // estimateText says how many headers the indexes lead to.
 func (p *plan) estimateText(b *strings.Builder) {
-	n, e := p.high-p.low, p.estimate
+	n, e := p.high-p.oldest(), p.estimate
 	if e.sampled == 0 {
 		fmt.Fprintf(b, "some of %s", count(n, "header"))
 		return

@@ -49,7 +49,7 @@ func (s *sample) and(o *sample) {
 
 // chooseIndexes decides which indexes to look the candidates up in.
 func (p *plan) chooseIndexes() {
-	if p.where == nil || p.low >= p.high {
+	if p.where == nil || p.oldest() >= p.high {
 		return
 	}
 	var choices []*choice
@@ -64,7 +64,7 @@ func (p *plan) chooseIndexes() {
 			choices = append(choices, &choice{use: multilog.IndexUse{Index: x, Ranges: rs}})
 		}
 	}
-	if len(choices) == 0 || p.high-p.low < 2*sampleChunks*packet.ChunkSize {
+	if len(choices) == 0 || p.high-p.oldest() < 2*sampleChunks*packet.ChunkSize {
 		return
 	}
 	now, sampled := p.sample(choices)
@@ -98,7 +98,7 @@ func (p *plan) chooseIndexes() {
 // sorted returns how many headers of the range the index has sorted; the others
 // are scanned.
 func (p *plan) sorted(x *multilog.Index) uint64 {
-	low, high := max(p.low, x.From()), min(p.high, x.Sorted())
+	low, high := max(p.oldest(), x.From()), min(p.high, x.Sorted())
 	return max(low, high) - low
 }
 
@@ -125,8 +125,9 @@ func (p *plan) sample(choices []*choice) (now sample, sampled uint64) {
 	if p.filter != nil {
 		need |= p.filter.Expr().Attrs()
 	}
+	low := p.oldest()
 	for i := range now {
-		at := (p.low + (p.high-p.low)/sampleChunks*uint64(i)) &^ (packet.ChunkSize - 1)
+		at := (low + (p.high-low)/sampleChunks*uint64(i)) &^ (packet.ChunkSize - 1)
 		s, err := p.d.log.Scan(multilog.ScanOptions{From: at, To: at + packet.ChunkSize, Need: need})
 		if err != nil {
 			continue

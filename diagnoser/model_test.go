@@ -61,27 +61,10 @@ func drawModel(t *rapid.T) *model {
 		m.filters[name] = q
 	}
 	write(t, m.log, m.all[at:])
-	m.settle(t)
+	settle(t, m.log)
 	waitSorted(t, m.log)
 	m.d = diagnoser.New(m.log, diagnoser.Options{SortBytes: rapid.SampledFrom([]int{1, 0}).Draw(t, "sort bytes")})
 	return m
-}
-
-// settle waits until retention rests, so that what is held is known.
-func (m *model) settle(t *rapid.T) {
-	o := m.log.Options()
-	// As in multilog.Options.ahead: the segments that retention keeps free.
-	ahead := 1 + 2*packet.ChunkSize/o.SegmentHeaders
-	if o.Segments >= 16*ahead {
-		ahead++
-	}
-	oldest := len(m.all)/o.SegmentHeaders + ahead + 1 - o.Segments
-	for deadline := time.Now().Add(10 * time.Second); m.log.First() < uint64(max(oldest, 0)*o.SegmentHeaders); {
-		if time.Now().After(deadline) {
-			t.Fatalf("retention has come to %d, and not to segment %d", m.log.First(), oldest)
-		}
-		time.Sleep(50 * time.Microsecond)
-	}
 }
 
 // drawQuery returns a query and the offsets of the headers that satisfy it, in

@@ -255,6 +255,9 @@ func (d *Diagnoser) times(first, end uint64, from, to int64) (lo, hi int64, ok b
 	return lo, hi, lo <= hi
 }
 
+// oldest returns the first offset to look at that was held.
+func (p *plan) oldest() uint64 { return min(max(p.low, p.held), p.high) }
+
 // within returns how many of the headers evicted since bound, of low..high-1,
 // may lie in the time range that was asked for.
 func (p *plan) within(evicted uint64) uint64 {

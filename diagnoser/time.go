@@ -67,7 +67,7 @@ type timeOrder struct {
 const leastWaiting = 4 * packet.ChunkSize
 
 func (d *Diagnoser) inTimeOrder(ctx context.Context, p *plan, out *output) error {
-	t := &timeOrder{p: p, out: out, spans: newSpans(d.log, max(p.low, p.held), p.high), lower: firstKey}
+	t := &timeOrder{p: p, out: out, spans: newSpans(d.log, p.oldest(), p.high), lower: firstKey}
 	t.store, t.attrs = newRows(p, leastWaiting)
 	for i := range leastWaiting {
 		t.free = append(t.free, uint32(leastWaiting-1-i))
@@ -283,7 +283,6 @@ type spans struct {
 }
 
 func newSpans(log *multilog.Log, low, high uint64) spans {
-	high = max(low, high)
 	s := spans{base: low &^ (packet.ChunkSize - 1), headers: packet.ChunkSize}
 	for (high-s.base)/s.headers >= maxSpans {
 		s.headers *= 2

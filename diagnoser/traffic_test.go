@@ -192,3 +192,21 @@ func waitSorted(t rapid.TB, l *multilog.Log) {
 		}
 	}
 }
+
+// settle waits until retention rests, so that what is held is known.
+func settle(t rapid.TB, l *multilog.Log) {
+	t.Helper()
+	o := l.Options()
+	// As in multilog.Options.ahead: the segments that retention keeps free.
+	ahead := 1 + 2*packet.ChunkSize/o.SegmentHeaders
+	if o.Segments >= 16*ahead {
+		ahead++
+	}
+	oldest := int(l.ReadTail())/o.SegmentHeaders + ahead + 1 - o.Segments
+	for deadline := time.Now().Add(10 * time.Second); l.First() < uint64(max(oldest, 0)*o.SegmentHeaders); {
+		if time.Now().After(deadline) {
+			t.Fatalf("retention has come to %d, and not to segment %d", l.First(), oldest)
+		}
+		time.Sleep(50 * time.Microsecond)
+	}
+}

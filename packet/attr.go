@@ -225,7 +225,7 @@ const (
 	LayerVNI                          // the last tunnel stripped carried a VNI, key, session or TEID
 	LayerOptions                      // IPv4 options or IPv6 extension headers
 	LayerEthType                      // an EtherType is known
-	LayerTruncated                    // the slice ended before the headers did (snap length)
+	LayerTruncated                    // the slice ended inside a header (snap length); TCP options do not count
 	LayerMalformed                    // the bytes contradict the protocol; see Reason
 )
 

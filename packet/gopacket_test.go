@@ -87,18 +87,28 @@ func viewOf(link LinkType, data []byte) (v gopacketView) {
 			}
 			v.etherType(uint64(l.Type))
 		case *layers.LinuxSLL:
+			if l.EthernetType < etherMinValue { // gopacket takes 0 for LLC, which is 4
+				return v
+			}
 			v.etherType(uint64(l.EthernetType))
 		case *layers.PPPoE:
-			if l.Version != 1 || l.Type != 1 || l.Code != layers.PPPoECodeSession {
+			if v.values[EthType].Lo != etherPPPoE || l.Version != 1 || l.Type != 1 || l.Code != layers.PPPoECodeSession {
 				return v
 			}
 		case *layers.PPP, *layers.Loopback:
 		case *layers.MPLS:
 			v.have |= LayerMPLS
 			if l.StackBottom {
-				switch next.(type) {
-				case *layers.IPv4, *layers.IPv6:
-				default: // a guess
+				switch ip := next.(type) { // gopacket guesses by the version alone
+				case *layers.IPv4:
+					if int(ip.Length) > len(l.Payload) {
+						return v
+					}
+				case *layers.IPv6:
+					if int(ip.Length)+40 > len(l.Payload) {
+						return v
+					}
+				default:
 					return v
 				}
 			}
@@ -232,7 +242,7 @@ func viewOf(link LinkType, data []byte) (v gopacketView) {
 // agree on what such a number stands for.
 func (v *gopacketView) inIP(next gopacket.Layer, proto uint64) bool {
 	v.values[Proto] = number(proto)
-	switch inner := next.(type) {
+	switch next.(type) {
 	case *layers.IPv4:
 		if proto != 4 {
 			return false
@@ -247,9 +257,9 @@ func (v *gopacketView) inIP(next gopacket.Layer, proto uint64) bool {
 			kind = Tunnel6in4
 		}
 		v.strip(kind, 0, false)
-	case *layers.TCP, *layers.UDP, *layers.SCTP, *layers.ICMPv4, *layers.ICMPv6, *layers.GRE,
-		*layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination, *layers.IPv6Fragment:
-		_ = inner
+	case *layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination, *layers.IPv6Fragment:
+		return v.have&LayerIPv6 != 0 // they mean nothing in IPv4
+	case *layers.TCP, *layers.UDP, *layers.SCTP, *layers.ICMPv4, *layers.ICMPv6, *layers.GRE:
 	default:
 		return false
 	}
@@ -324,6 +334,10 @@ func TestParseAgreesWithGopacketOnSeeds(t *testing.T) {
 	}
 }
 
+// fuzzLinks are the link types that FuzzParse numbers, the last of them one
+// that the parser does not know.
+var fuzzLinks = []LinkType{LinkNull, LinkEthernet, LinkPPP, LinkRaw, LinkCHDLC, LinkLoop, LinkSLL, LinkIPv4, LinkIPv6, LinkSLL2, 12, 14, 147}
+
 // FuzzParse parses a frame of which missing bytes were cut off. Whatever the
 // bytes: no panic, nothing read outside the slice, the fast path and the walk
 // agree, shorter slices agree with longer ones, and so does gopacket where it
@@ -334,69 +348,98 @@ func FuzzParse(f *testing.F) {
 		if s.wire > len(s.data) {
 			missing = s.wire - len(s.data)
 		}
-		f.Add(s.data, uint16(s.link), uint16(missing))
+		f.Add(s.data, uint8(slices.Index(fuzzLinks, s.link)), uint16(missing))
 	}
-	f.Fuzz(func(t *testing.T, data []byte, link, missing uint16) {
-		if len(data) > 2048 {
+	checker := newFrameChecker()
+	f.Fuzz(func(t *testing.T, data []byte, number uint8, missing uint16) {
+		if len(data) > maxFuzzed {
 			return
 		}
+		link := fuzzLinks[int(number)%len(fuzzLinks)]
 		wire := len(data) + int(missing)
-		c := checkFrame(t, LinkType(link), data, wire)
+		c := checker.check(t, link, data, wire)
 		if missing == 0 {
-			compareGopacket(t, "frame", LinkType(link), data, c)
+			compareGopacket(t, "frame", link, data, c)
 		}
 		if len(data) <= 256 {
-			checkCuts(t, "frame", LinkType(link), data, wire)
+			checker.cuts(t, "frame", link, data, wire, false)
 		}
 	})
 }
 
-// checkFrame parses a frame in the middle of poisoned memory, by the fast path
-// and by the walk alone, and returns what was found.
-func checkFrame(t *testing.T, link LinkType, data []byte, wire int) *Columns {
+const (
+	maxFuzzed    = 2048
+	fuzzedStride = maxFuzzed + 64
+)
+
+// A frameChecker parses frames in the middle of poisoned memory.
+type frameChecker struct {
+	whole, cut     *rowTester
+	parser         *Parser
+	ports          map[LinkType]uint16
+	table          PortTable
+	poison         [3][]byte
+	parsed, walked [3]*Columns
+}
+
+func newFrameChecker() *frameChecker {
+	k := &frameChecker{whole: newRowTester(allTunnels), cut: newRowTester(allTunnels), ports: map[LinkType]uint16{}}
+	k.parser = NewParser(&k.table)
+	for i, b := range []byte{0, 0xff, 0x45} {
+		k.poison[i] = bytes.Repeat([]byte{b}, 3*fuzzedStride)
+		k.parsed[i], k.walked[i] = NewColumns(1), NewColumns(1)
+		dirty(k.parsed[i])
+	}
+	return k
+}
+
+// check parses a frame between others, by the fast path and by the walk alone,
+// and returns what was found.
+func (k *frameChecker) check(t *testing.T, link LinkType, data []byte, wire int) *Columns {
 	t.Helper()
-	var table PortTable
-	port, err := table.Add(Port{Name: "p", Link: link, Decap: allTunnels})
-	if err != nil {
-		t.Fatal(err)
+	port, ok := k.ports[link]
+	if !ok {
+		var err error
+		if port, err = k.table.Add(Port{Name: fmt.Sprint(link), Link: link, Decap: allTunnels}); err != nil {
+			t.Fatal(err)
+		}
+		k.ports[link] = port
 	}
-	parser := NewParser(&table)
-	var results []*Columns
-	for _, poison := range []byte{0, 0xff, 0x45} {
-		const stride = 2048 + 64
-		mem := bytes.Repeat([]byte{poison}, 3*stride)
-		copy(mem[stride:], data)
-		frames := Frames{Data: mem, Stride: stride, Ts: make([]int64, 3), WireLen: []uint32{9, uint32(wire), 9},
-			CapLen: []uint16{1, uint16(len(data)), 1}, Port: []uint16{port, port, port}, Dir: make([]uint8, 3)}
-		c := NewColumns(1)
-		dirty(c)
-		parser.Parse(&frames, 1, 1, c)
-		results = append(results, c)
-		walked := NewColumns(1)
-		parser.Parse(&frames, 1, 1, walked) // for what does not come from the bytes
-		parser.out = *walked
-		parser.slow(0, frames.Slice(1), wire, table.all()[port])
-		flowHashes(walked, 1)
-		results = append(results, walked)
+	frames := Frames{Stride: fuzzedStride, Ts: make([]int64, 3), WireLen: []uint32{9, uint32(wire), 9},
+		CapLen: []uint16{1, uint16(len(data)), 1}, Port: []uint16{port, port, port}, Dir: make([]uint8, 3)}
+	for i, mem := range k.poison {
+		row := mem[fuzzedStride : 2*fuzzedStride]
+		copy(row, data)
+		frames.Data = mem
+		k.parser.Parse(&frames, 1, 1, k.parsed[i])
+		k.parser.Parse(&frames, 1, 1, k.walked[i]) // for what does not come from the bytes
+		k.parser.out = *k.walked[i]
+		k.parser.slow(0, frames.Slice(1), wire, k.table.all()[port])
+		flowHashes(k.walked[i], 1)
+		for n := range data {
+			row[n] = mem[0]
+		}
 	}
-	for i, c := range results[1:] {
-		for _, a := range AllAttrs.Attrs() {
-			if c.Value(a, 0) != results[0].Value(a, 0) {
-				t.Fatalf("%s is %s, or %s with other bytes around or by the walk alone (%s)", a,
-					a.Format(nil, results[0].Value(a, 0)), a.Format(nil, c.Value(a, 0)), fmt.Sprint(i+1))
+	first := k.parsed[0]
+	for i := range k.poison {
+		for a := Attr(0); int(a) < NumAttrs; a++ {
+			want := first.Value(a, 0)
+			if got := k.parsed[i].Value(a, 0); got != want {
+				t.Fatalf("%s is %s, or %s with other bytes around", a, a.Format(nil, want), a.Format(nil, got))
+			}
+			if got := k.walked[i].Value(a, 0); got != want {
+				t.Fatalf("%s is %s, or %s by the walk alone", a, a.Format(nil, want), a.Format(nil, got))
+			}
+			if !first.Has(a, 0) && want != (Value{}) {
+				t.Fatalf("%s is absent and not zero", a)
 			}
 		}
 	}
-	for _, a := range AllAttrs.Attrs() {
-		if !results[0].Has(a, 0) && results[0].Value(a, 0) != (Value{}) {
-			t.Fatalf("%s is absent and not zero", a)
-		}
-	}
-	reason, l := ReasonCode(results[0].Reason[0]), results[0].Layers[0]
+	reason, l := ReasonCode(first.Reason[0]), first.Layers[0]
 	if (reason != ReasonNone) != (l&(LayerTruncated|LayerMalformed) != 0) {
 		t.Fatalf("reason %s with layers %s", reason, allLayerNames(l))
 	}
-	return results[0]
+	return first
 }
 
 // TestParseAgreesWithGopacketOnCaptures runs the checks of FuzzParse over the
@@ -407,16 +450,17 @@ func TestParseAgreesWithGopacketOnCaptures(t *testing.T) {
 		skipOrFail(t, "no capture files in %s", root)
 	}
 	understood := 0
+	checker := newFrameChecker()
 	for _, path := range files {
 		frames, _ := readCapture(path)
 		for i, f := range frames[:min(len(frames), 40)] {
-			data := f.data[:min(len(f.data), 2048)]
-			c := checkFrame(t, f.link, data, f.wire)
+			data := f.data[:min(len(f.data), maxFuzzed)]
+			c := checker.check(t, f.link, data, f.wire)
 			name := fmt.Sprintf("%s frame %d", path, i+1)
 			if len(data) == f.wire && compareGopacket(t, name, f.link, data, c) {
 				understood++
 			}
-			checkCuts(t, name, f.link, data[:min(len(data), 160)], f.wire)
+			checker.cuts(t, name, f.link, data[:min(len(data), 160)], f.wire, false)
 		}
 	}
 	if understood < 1000 {

@@ -22,7 +22,7 @@ const (
 // Decap strips none.
 type Decap struct {
 	Kinds  uint16   // bit k set: strip TunnelKind k
-	VXLAN  []uint16 // UDP destination ports of VXLAN
+	VXLAN  []uint16 // UDP destination ports of VXLAN; on 4790 it is VXLAN-GPE
 	Geneve []uint16 // UDP destination ports of Geneve
 	GTPU   []uint16 // UDP destination ports of GTP-U
 }

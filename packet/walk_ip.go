@@ -103,12 +103,15 @@ func (w *walk) ipv6() step {
 }
 
 // jumbogram takes the packet's length from the jumbo payload option of the
-// hop-by-hop header ahead, if it has one and it is in the slice.
+// hop-by-hop header ahead, if that is whole and has one.
 func (w *walk) jumbogram() {
 	if !w.has(8) {
 		return
 	}
-	end := min(8+int(w.u8(1))*8, min(len(w.b), w.limit)-w.off)
+	end := 8 + int(w.u8(1))*8
+	if !w.has(end) {
+		return
+	}
 	for at := 2; at+2 <= end; {
 		kind, length := w.u8(at), int(w.u8(at+1))
 		if kind == 0 { // a single byte of padding
@@ -143,7 +146,7 @@ func (w *walk) extensions() step {
 		case protoMobility, protoHIP, protoShim6:
 			// Extension headers in form; in practice the last ones, and then
 			// they are what the packet is about.
-			if w.has(1) && w.u8(0) == protoNoNext {
+			if !w.need(1) || w.u8(0) == protoNoNext {
 				return stepDone
 			}
 			fallthrough

@@ -173,30 +173,25 @@ func (w *walk) pppLink() step {
 	return stepPPP
 }
 
-// ppp reads a PPP protocol field (RFC 1661), which may be one byte.
+// ppp reads a PPP protocol field.
 func (w *walk) ppp() step {
-	next, n := w.pppNext(w.off)
-	if n == 0 {
-		w.need(2)
-		return stepDone
-	}
+	next, n := w.pppNext(0)
 	w.off += n
 	return next
 }
 
-// pppNext returns what the PPP protocol field at off says comes next and the
-// bytes it takes, which is zero when the field is not there.
-func (w *walk) pppNext(off int) (step, int) {
-	end := min(len(w.b), w.limit)
-	if off >= end {
+// pppNext returns what the PPP protocol field (RFC 1661) at the given place
+// says comes next, and the bytes that the field takes, one or two.
+func (w *walk) pppNext(at int) (step, int) {
+	if !w.need(at + 1) {
 		return stepDone, 0
 	}
-	protocol, n := uint16(w.b[off]), 1
+	protocol, n := uint16(w.u8(at)), 1
 	if protocol&1 == 0 {
-		if off+2 > end {
+		if !w.need(at + 2) {
 			return stepDone, 0
 		}
-		protocol, n = binary.BigEndian.Uint16(w.b[off:]), 2
+		protocol, n = w.u16(at), 2
 	}
 	switch protocol {
 	case 0x0021:
@@ -296,11 +291,17 @@ func (w *walk) mpls() step {
 	left := w.limit - w.off
 	switch w.u8(0) >> 4 {
 	case 4:
-		if !w.has(4) || w.u8(0)&15 >= 5 && int(w.u16(2)) <= left {
+		if left >= 20 && !w.need(4) {
+			return stepDone
+		}
+		if left >= 20 && w.u8(0)&15 >= 5 && int(w.u16(2)) <= left {
 			return stepIPv4
 		}
 	case 6:
-		if !w.has(6) || int(w.u16(4))+40 <= left {
+		if left >= 40 && !w.need(6) {
+			return stepDone
+		}
+		if left >= 40 && int(w.u16(4))+40 <= left {
 			return stepIPv6
 		}
 	case 0:
@@ -308,7 +309,7 @@ func (w *walk) mpls() step {
 		return stepDone
 	}
 	const both = 4 + 14 // control word and Ethernet header
-	if left >= both && !w.need(both) {
+	if left < 14 || !w.need(min(both, left)) {
 		return stepDone
 	}
 	if w.u8(0)>>4 == 0 && w.plausibleType(4+12) {

@@ -262,15 +262,11 @@ func (w *walk) gre() step {
 		if !w.need(hdr + 2) {
 			return stepDone
 		}
-		at := w.off + hdr
 		if w.u16(hdr) == 0xff03 {
-			at += 2
+			hdr += 2
 		}
-		inner, n := w.pppNext(at)
-		if n == 0 {
-			w.missing(at - w.off + 2)
-		}
-		next, hdr = inner, at-w.off+n
+		inner, n := w.pppNext(hdr)
+		next, hdr = inner, hdr+n
 	}
 	if next == stepDone || !w.port.Decap.Strips(TunnelGRE) {
 		return stepDone

@@ -121,7 +121,7 @@ func (p *parser) argument(agg *Aggregate) *Error {
 			return err
 		}
 		t := p.advance()
-		k, ok := parseWhole(t.text)
+		k, ok := parseWhole(t.text, countUnits)
 		if t.kind != tokWord || !ok || k < 1 || k > MaxTopK {
 			return p.errorf(t, "a number of values within 1..%d", MaxTopK)
 		}

@@ -39,6 +39,8 @@ func trafficColumns(r *rand.Rand, hosts, known int) *packet.Columns {
 	return c
 }
 
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
 func hostIP(i int) uint64   { return 0xffff_0a00_0000 + uint64(i)*7 }
 func hostPort(i int) uint16 { return uint16(1000 + i*13%5000) }
 
@@ -69,7 +71,7 @@ func benchmarkEval(b *testing.B, srcs []string, c *packet.Columns) {
 }
 
 func BenchmarkEval_OneEquality16(b *testing.B) {
-	benchmarkEval(b, []string{"dst_port == 1013"}, trafficColumns(rand.New(rand.NewPCG(1, 1)), 64, 4))
+	benchmarkEval(b, []string{"dst_port == 1013"}, trafficColumns(newRand(1), 64, 4))
 }
 
 // mixedFilters are 64 filters of one to three predicates each, of all kinds.
@@ -91,7 +93,7 @@ func mixedFilters() []string {
 }
 
 func BenchmarkEval_64Mixed(b *testing.B) {
-	benchmarkEval(b, mixedFilters(), trafficColumns(rand.New(rand.NewPCG(1, 2)), 64, 4))
+	benchmarkEval(b, mixedFilters(), trafficColumns(newRand(2), 64, 4))
 }
 
 func hostFilters(n int) []string {
@@ -104,21 +106,21 @@ func hostFilters(n int) []string {
 }
 
 func BenchmarkEval_64HostAndPort(b *testing.B) {
-	benchmarkEval(b, hostFilters(64), trafficColumns(rand.New(rand.NewPCG(1, 3)), 64, 4))
+	benchmarkEval(b, hostFilters(64), trafficColumns(newRand(3), 64, 4))
 }
 
 func BenchmarkEval_1000HostAndPort(b *testing.B) {
-	benchmarkEval(b, hostFilters(1000), trafficColumns(rand.New(rand.NewPCG(1, 3)), 1000, 4))
+	benchmarkEval(b, hostFilters(1000), trafficColumns(newRand(3), 1000, 4))
 }
 
 // BenchmarkEval_1000HostAndPortAllKnown is the worst case of the hash tables:
 // every header comes from one of the hosts.
 func BenchmarkEval_1000HostAndPortAllKnown(b *testing.B) {
-	benchmarkEval(b, hostFilters(1000), trafficColumns(rand.New(rand.NewPCG(1, 3)), 1000, 8))
+	benchmarkEval(b, hostFilters(1000), trafficColumns(newRand(3), 1000, 8))
 }
 
 func TestEvalAllocatesNothing(t *testing.T) {
-	c := trafficColumns(rand.New(rand.NewPCG(1, 4)), 1000, 8)
+	c := trafficColumns(newRand(4), 1000, 8)
 	var wide []string
 	for i := range 20 {
 		wide = append(wide, fmt.Sprintf("2001:db8:%x::/48", i))

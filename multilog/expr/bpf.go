@@ -39,13 +39,14 @@ const (
 // instruction returns, scratch words exist, constants do not divide by zero.
 //
 // Jumps go forward, but for the unconditional one: libpcap compiles protochain
-// to a loop, with a negative offset. maxLoops bounds how often run goes back,
-// so every program ends, whatever the frame.
+// to a loop over extension headers, with a negative offset. maxLoops bounds how
+// often run goes back, so every program ends, whatever the frame.
 type bpfProgram []bpfInsn
 
-// maxLoops is enough for the smallest extension headers (8 bytes each) that
-// fit in the longest slice (65,535 bytes).
-const maxLoops = 1 << 13
+// maxLoops returns how often a program may go back over n bytes. An extension
+// header has at least 8, and MaxCaptureFilter has room for fewer than 64
+// protochains.
+func maxLoops(n int) int { return 64 * (n/8 + 1) }
 
 func newBPFProgram(insns []bpfInsn) (bpfProgram, error) {
 	if len(insns) == 0 || len(insns) > bpfMaxInsns {
@@ -137,7 +138,7 @@ func checkMem(k uint32) error {
 func (p bpfProgram) run(data []byte, wireLen uint32) uint32 {
 	var a, x uint32
 	var mem [bpfMemWords]uint32
-	loops := 0
+	loops := maxLoops(len(data))
 	for pc := 0; pc < len(p); pc++ {
 		in := &p[pc]
 		switch in.code & 7 {
@@ -236,7 +237,7 @@ func (p bpfProgram) run(data []byte, wireLen uint32) uint32 {
 			case bpfJA:
 				pc += int(int32(in.k))
 				if int32(in.k) < 0 {
-					if loops++; loops > maxLoops {
+					if loops--; loops < 0 {
 						return 0
 					}
 				}

@@ -3,6 +3,7 @@ package expr
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/confluo/confluo/packet"
 )
@@ -13,6 +14,7 @@ func didYouMean(s string) string {
 	if len(s) > 32 {
 		return ""
 	}
+	s = strings.ToLower(s)
 	best, at := "", len(s)/3+2 // further than this is another word
 	for _, name := range allNames() {
 		if d := editDistance(s, name); d < at {

@@ -1,9 +1,12 @@
 package expr
 
 import (
+	"cmp"
 	"fmt"
-	"math/bits"
+	"maps"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,9 +94,17 @@ var enums = func() (m [packet.NumAttrs]map[string]uint64) {
 // 64 bits of nanoseconds end in 2262.
 var lastTime = uint64(time.Date(2261, 12, 31, 23, 59, 59, 999999999, time.UTC).UnixNano())
 
+// firstTime is the earliest time that may be written as a plain integer, but
+// for 0: a smaller one is seconds, milliseconds or microseconds of our days
+// that lack their unit.
+const firstTime = 1e16
+
 // parseTime reads RFC 3339, an integer (ns since the Unix epoch), or a number
 // with a unit of time since the epoch: 1767322800s, 1767322800.25s.
 func parseTime(a packet.Attr, s string) (packet.Value, bool) {
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return packet.Value{Lo: n}, n == 0 || n >= firstTime && n <= lastTime
+	}
 	v, err := a.ParseValue(s)
 	if err != nil {
 		d, err := ParseDuration(s)
@@ -189,7 +200,7 @@ func wantValue(a packet.Attr) string {
 	in := a.Info()
 	switch in.Kind {
 	case packet.KindTime:
-		return `a time for ` + in.Name + ` such as 2026-01-02T03:04:05Z, 1767322800s or nanoseconds since 1970, up to 2261`
+		return `a time for ` + in.Name + ` such as 2026-01-02T03:04:05Z, 1767322800s or 1767322800000000000 (ns), up to 2261`
 	case packet.KindIP:
 		return "an IP address or prefix for " + in.Name + " such as 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32"
 	case packet.KindMAC:
@@ -206,20 +217,17 @@ func wantValue(a packet.Attr) string {
 	return fmt.Sprintf("a number up to %d for %s such as %d%s", maxValue(a).Lo, in.Name, 80, units)
 }
 
-// enumExample names a value that every reader knows.
-func enumExample(a packet.Attr) string {
-	switch a {
-	case packet.Proto:
-		return "tcp"
-	case packet.EthType:
-		return "arp"
-	case packet.Direction:
-		return "in"
-	case packet.Tunnel:
-		return "vxlan"
-	}
-	return "none"
-}
+// shortEnum is the number of names up to which all of them are shown.
+const shortEnum = 12
 
-// width returns the number of bits of v.
-func width(v uint64) int { return bits.Len64(v) }
+// enumExample names values of a: all, or of a long enumeration a few.
+func enumExample(a packet.Attr) string {
+	names := slices.SortedFunc(maps.Keys(enums[a]), func(x, y string) int { return cmp.Compare(enums[a][x], enums[a][y]) })
+	switch {
+	case len(names) <= shortEnum:
+		return strings.Join(names, ", ")
+	case a == packet.Proto:
+		return "tcp, udp, icmp"
+	}
+	return "ipv4, ipv6, arp"
+}

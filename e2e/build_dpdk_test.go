@@ -1,0 +1,5 @@
+//go:build dpdk
+
+package e2e
+
+var buildFlags = []string{"-tags", "dpdk"}
