@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"api"},
 	{"agent"},
 	{"bench"},
-	{"cmd"},
+	{"cmd", "scripts", "e2e"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

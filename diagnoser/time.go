@@ -57,6 +57,7 @@ type timeOrder struct {
 	attrs []packet.Attr
 	free  []uint32 // rows of store
 	heap  []waiting
+	most  int64 // no row that waits was captured later
 
 	lower, upper key   // this pass gives out lower <= key < upper
 	last         int64 // capture time of the last row given out
@@ -67,7 +68,7 @@ type timeOrder struct {
 const leastWaiting = 4 * packet.ChunkSize
 
 func (d *Diagnoser) inTimeOrder(ctx context.Context, p *plan, out *output) error {
-	t := &timeOrder{p: p, out: out, spans: newSpans(d.log, p.oldest(), p.high), lower: firstKey}
+	t := &timeOrder{p: p, out: out, spans: newSpans(d.log, p.oldest(), p.high), lower: firstKey, most: math.MinInt64}
 	t.store, t.attrs = newRows(p, leastWaiting)
 	for i := range leastWaiting {
 		t.free = append(t.free, uint32(leastWaiting-1-i))
@@ -166,6 +167,7 @@ func (t *timeOrder) take(s *multilog.Scan) {
 		row := t.free[len(t.free)-1]
 		t.free = t.free[:len(t.free)-1]
 		t.push(waiting{k, row})
+		t.most = max(t.most, k.ts)
 		t.from, t.to = append(t.from, uint32(i)), append(t.to, row)
 	})
 	copyRows(t.store, t.to, c, t.from, t.attrs)
@@ -192,14 +194,30 @@ func (t *timeOrder) grow() {
 // the log.
 func (t *timeOrder) release(s *multilog.Scan, level int64) error {
 	o := t.out
-	for len(t.heap) > 0 && t.heap[0].ts <= level && !o.full() {
+	// In a log that is in order, all that wait may go: then sorting what is
+	// nearly sorted costs less than one pop a row.
+	sorted, next := level >= t.most, 0
+	if sorted {
+		slices.SortFunc(t.heap, func(a, b waiting) int { return a.compare(b.key) })
+	}
+	for !o.full() {
 		t.from = t.from[:0]
-		room := min(uint64(packet.ChunkSize), o.left())
-		for len(t.heap) > 0 && t.heap[0].ts <= level && uint64(len(t.from)) < room {
-			w := t.pop()
+		for room := min(uint64(packet.ChunkSize), o.left()); uint64(len(t.from)) < room; {
+			var w waiting
+			if sorted && next < len(t.heap) {
+				w = t.heap[next]
+				next++
+			} else if !sorted && len(t.heap) > 0 && t.heap[0].ts <= level {
+				w = t.pop()
+			} else {
+				break
+			}
 			o.offsets[o.n+len(t.from)] = w.offset
 			t.from = append(t.from, w.row)
 			t.last = w.ts
+		}
+		if len(t.from) == 0 {
+			break
 		}
 		o.add(t.store, t.from)
 		t.free = append(t.free, t.from...)
@@ -211,6 +229,10 @@ func (t *timeOrder) release(s *multilog.Scan, level int64) error {
 				return err
 			}
 		}
+	}
+	t.heap = t.heap[:copy(t.heap, t.heap[next:])]
+	if len(t.heap) == 0 {
+		t.most = math.MinInt64
 	}
 	return nil
 }

@@ -28,15 +28,7 @@ func decimal(s string) string {
 	return s
 }
 
-func flag(bit uint64) func(string) string {
-	return func(s string) string {
-		v, err := strconv.ParseUint(s, 0, 64)
-		if err != nil {
-			return ""
-		}
-		return strconv.FormatBool(v&bit != 0)
-	}
-}
+func flag(s string) string { return strconv.FormatBool(s == "1" || s == "True") }
 
 var columns = []column{
 	{"pkt_len", []string{"frame.len"}, decimal},
@@ -46,11 +38,11 @@ var columns = []column{
 	{"src_port", []string{"tcp.srcport", "udp.srcport", "sctp.srcport"}, decimal},
 	{"dst_port", []string{"tcp.dstport", "udp.dstport", "sctp.dstport"}, decimal},
 	{"ttl", []string{"ip.ttl", "ipv6.hlim"}, decimal},
-	{"vlan", []string{"vlan.id"}, decimal},
-	{"vni", []string{"vxlan.vni", "geneve.vni"}, decimal},
-	{"tcp.syn", []string{"tcp.flags"}, flag(2)},
-	{"tcp.fin", []string{"tcp.flags"}, flag(1)},
-	{"tcp.rst", []string{"tcp.flags"}, flag(4)},
+	{"vlan", []string{"vlan.id", "ieee8021ad.id"}, decimal},
+	{"vni", []string{"vxlan.vni", "geneve.vni", "gre.key", "erspan.spanid", "gtp.teid"}, decimal},
+	{"tcp.syn", []string{"tcp.flags.syn"}, flag},
+	{"tcp.fin", []string{"tcp.flags.fin"}, flag},
+	{"tcp.rst", []string{"tcp.flags.reset"}, flag},
 }
 
 var tsharkOptions = []string{"-n", "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE",
@@ -84,13 +76,13 @@ func readTshark(file string) ([]frame, error) {
 		f := frame{protocols: cells[0]}
 		at := 2
 		for _, c := range columns {
-			v := ""
-			for range c.fields {
+			v, last := "", -1
+			for _, field := range c.fields {
 				if cells[at] != "" {
 					// The last header counts. tshark gives one of each family; with
 					// both there, the one that comes last in the stack does.
-					if v == "" || later(f.protocols, c.fields, at) {
-						v = cells[at]
+					if p := place(f.protocols, field); p >= last {
+						v, last = cells[at], p
 					}
 				}
 				at++
@@ -105,11 +97,19 @@ func readTshark(file string) ([]frame, error) {
 	return frames, nil
 }
 
-// later reports whether, of two families in one frame, the second is the inner.
-func later(protocols string, fields []string, _ int) bool {
-	family := func(field string) string { return ":" + strings.SplitN(field, ".", 2)[0] + ":" }
-	stack := ":" + protocols + ":"
-	return strings.LastIndex(stack, family(fields[len(fields)-1])) > strings.LastIndex(stack, family(fields[0]))
+// place returns where in the stack the last header is that a field may be of.
+func place(protocols, field string) int {
+	family, _, _ := strings.Cut(field, ".")
+	return strings.LastIndex(":"+protocols+":", ":"+family+":")
+}
+
+// decap returns how a file must be read for tunnels to be stripped as tshark
+// does: it does not look for VXLAN on the port that Linux used first.
+func decap(file string) []string {
+	if strings.HasSuffix(file, "vxlan_port_8472.pcap") {
+		return []string{"--decap", "none"}
+	}
+	return nil
 }
 
 func readConfluo(file string) ([][]string, error) {
@@ -117,10 +117,7 @@ func readConfluo(file string) ([][]string, error) {
 	for _, c := range columns {
 		names = append(names, c.name)
 	}
-	args := []string{"query", "--pcap", file, "-o", "csv", "--fields", strings.Join(names, ",")}
-	if strings.HasSuffix(file, "vxlan_port_8472.pcap") {
-		args = append(args, "--decap", "none") // tshark does not look for VXLAN on that port
-	}
+	args := append([]string{"query", "--pcap", file, "-o", "csv", "--fields", strings.Join(names, ",")}, decap(file)...)
 	out, err := confluo(append(args, "")...)
 	rows, perr := csv.NewReader(strings.NewReader(out)).ReadAll()
 	if perr != nil {
@@ -140,10 +137,24 @@ func readConfluo(file string) ([][]string, error) {
 var accepted = []struct {
 	why       string
 	file      string // path.Match pattern; empty: any
-	columns   string // empty: any
+	columns   string // comma-separated; empty: any
 	protocols string // one of these, comma-separated, is in tshark's protocol stack; empty: any
+	empty     bool   // only where confluo-host has no value
 }{
-	{why: "tshark's last occurrence is the packet quoted in an ICMP error; we describe the packet that was sent", protocols: "icmp:ip,icmpv6:ipv6,icmp:data:ip"},
+	{why: "tshark's last occurrence is the packet quoted in an ICMP error; we describe the packet that was sent",
+		protocols: "icmp:ip,icmpv6:ipv6"},
+	{why: "the innermost packet has no such attribute (ARP, ICMP, a protocol without IP in a tunnel); tshark's last occurrence is the outer header's",
+		protocols: "vxlan,geneve,gre,erspan,gtp", empty: true},
+	{why: "encapsulations that are not in the list of tunnels: 802.11, GRE over UDP, Teredo, sFlow samples, MACsec",
+		protocols: "wlan,udp:gre,teredo,sflow,macsec,gtpprime"},
+	{why: "a slice holds 65,535 bytes at most", file: "offload-gso/*", columns: "cap_len"},
+	{why: "UDP length 0 around a segment over 64 KiB: tshark stops there, tcpdump and we go on", file: "offload-gso/*"},
+	{why: "tshark gives the fields of a header that is cut short; we do not trust it", protocols: "ipv6", file: "malformed/*"},
+	{why: "an IPv6 header where link type or protocol say IPv4, or the other way round: tshark follows the version, we call it malformed",
+		protocols: "ip:ipv6", file: "malformed/*"},
+	{why: "tshark does not count the pseudo-header of ATM captures", file: "malformed/tcpdump__atm-*"},
+	{why: "the GRE key of PPTP is a payload length and a call id; tshark names the call id otherwise", protocols: "gre:ppp", columns: "vni"},
+	{why: "an ERSPAN I mirror has no session id; the GRE header has none either", protocols: "gre:eth", columns: "vni"},
 }
 
 func TestRowsAndCountsAgreeWithTshark(t *testing.T) {
@@ -183,7 +194,7 @@ func TestRowsAndCountsAgreeWithTshark(t *testing.T) {
 					continue
 				}
 				clean[col.name] = false
-				if a := accept(name, col.name, want[r].protocols); a >= 0 {
+				if a := accept(name, col.name, want[r].protocols, got[r][c]); a >= 0 {
 					used[a]++
 					continue
 				}
@@ -208,8 +219,8 @@ func TestRowsAndCountsAgreeWithTshark(t *testing.T) {
 				case value == "false":
 					ex = "tcp && !" + col
 				}
-				out, err := confluo("count", "--pcap", file, ex)
-				if _, damaged := gotErr.(*exec.ExitError); err != nil && !damaged && out == "" {
+				out, err := confluo(append([]string{"count", "--pcap", file, ex}, decap(file)...)...)
+				if err != nil && !strings.Contains(err.Error(), "cut short") {
 					t.Errorf("%s: %v", name, err)
 				}
 				if got := strings.TrimSpace(out); got != strconv.Itoa(n) {
@@ -228,12 +239,15 @@ func TestRowsAndCountsAgreeWithTshark(t *testing.T) {
 	t.Logf("%d rows of %d files", rows, len(names))
 }
 
-func accept(file, column, protocols string) int {
+func accept(file, column, protocols, value string) int {
 	for i, a := range accepted {
 		if a.file != "" {
 			if ok, err := path.Match(a.file, file); err != nil || !ok {
 				continue
 			}
+		}
+		if a.empty && value != "" {
+			continue
 		}
 		if a.columns != "" && !strings.Contains(","+a.columns+",", ","+column+",") {
 			continue

@@ -46,7 +46,7 @@ type Scan struct {
 	rest   packet.AttrSet // derived only for chunks with a match
 
 	seg     *segment // pinned, or nil
-	logical uint64
+	logical uint64   // segment that what follows speaks of, pinned or not
 	matches matchReader
 	opened  bool   // matches is open for the segment
 	from    uint64 // headers below it are out of the range, or were looked at before Extend
@@ -81,7 +81,7 @@ func (l *Log) Scan(o ScanOptions) (*Scan, error) {
 	if o.TsFrom == 0 && o.TsTo == 0 {
 		o.TsFrom, o.TsTo = math.MinInt64, math.MaxInt64
 	}
-	s := &Scan{log: l, block: noBlock}
+	s := &Scan{log: l, logical: noSegment, block: noBlock}
 	if o.Filter != nil {
 		if until := o.Filter.until.Load(); until < o.To {
 			return nil, fmt.Errorf("multilog: filter %q: %w", o.Filter.name, ErrNotFound)
@@ -133,7 +133,6 @@ func (s *Scan) Release() {
 	if s.seg != nil {
 		s.seg.unpin()
 		s.seg = nil
-		s.block = noBlock
 	}
 }
 
@@ -171,6 +170,7 @@ func (s *Scan) Extend(to uint64, done <-chan struct{}) error {
 	s.pos = min(s.pos, max(s.opt.To, s.opt.From))
 	s.from = s.pos
 	s.opt.To = to
+	s.logical = noSegment // there may be more in it now
 	return nil
 }
 
@@ -261,7 +261,10 @@ func (s *Scan) pinAt(off uint64) bool {
 		s.pos = next
 		return false
 	}
-	s.seg, s.logical, s.opened = g, logical, false
+	s.seg = g
+	if s.logical != logical {
+		s.logical, s.opened, s.block = logical, false, noBlock
+	} // else it was released and never evicted: what is known of it still holds
 	return true
 }
 

@@ -94,8 +94,11 @@ func TestCountIsTheNumberOfRowsThatNextVisits(t *testing.T) {
 			}
 			visited := uint64(0)
 			s := scan(t, l, o)
-			for s.Next() {
+			for release := rapid.Bool().Draw(t, "release"); s.Next(); {
 				visited += uint64(s.Match().Count())
+				if release {
+					s.Release()
+				}
 			}
 			s.Close()
 			s = scan(t, l, o)
@@ -157,7 +160,7 @@ func TestAnExtendedScanVisitsEveryHeaderOnce(t *testing.T) {
 			b.Base = base
 			l.Lane(0).Append(b)
 			next += n
-			if err := s.Extend(uint64(next - rapid.IntRange(0, 2).Draw(t, "short")), nil); err != nil {
+			if err := s.Extend(uint64(next-rapid.IntRange(0, 2).Draw(t, "short")), nil); err != nil {
 				t.Fatal(err)
 			}
 			for s.Next() {

@@ -206,3 +206,31 @@ func TestMixingUpStatesPanics(t *testing.T) {
 		}()
 	}
 }
+
+func TestReadIfGivesTheRowsThatAreWanted(t *testing.T) {
+	s, err := New(&expr.Aggregate{Func: expr.Count, By: []packet.Attr{packet.DstPort}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := packet.NewColumns(packet.ChunkSize)
+	for i := range c.N {
+		c.Layers[i], c.DstPort[i] = ^packet.Layers(0), uint16(i*i%17)
+	}
+	s.Add(c, nil)
+	want := s.Result()
+	var got Result
+	s.ReadIf(&got, func(n Number) bool { v, _ := n.Uint(); return v > 20 })
+	n := 0
+	for _, row := range want.Rows {
+		if v, _ := row.Value.Uint(); v <= 20 {
+			continue
+		}
+		if n >= len(got.Rows) || compareGroups(got.Rows[n].Group, row.Group) != 0 || got.Rows[n].Value != row.Value {
+			t.Fatalf("row %d of %+v, want %+v", n, got.Rows, row)
+		}
+		n++
+	}
+	if n == 0 || n == len(want.Rows) || n != len(got.Rows) {
+		t.Fatalf("%d rows of %d, got %d", n, len(want.Rows), len(got.Rows))
+	}
+}
