@@ -19,6 +19,7 @@ import (
 	"github.com/confluo/confluo/agent/pipeline"
 	"github.com/confluo/confluo/api"
 	"github.com/confluo/confluo/diagnoser"
+	"github.com/confluo/confluo/monitor"
 	"github.com/confluo/confluo/multilog"
 	"github.com/confluo/confluo/packet"
 )
@@ -66,6 +67,8 @@ type Agent struct {
 	ports    packet.PortTable
 	pipe     *pipeline.Pipeline
 	log      *multilog.Log // the pipeline's
+	mon      *monitor.Monitor
+	sinks    atomic.Pointer[sinks]
 	diag     *diagnoser.Diagnoser
 	api      *api.Server
 	registry *prometheus.Registry
@@ -124,8 +127,9 @@ func (a *Agent) Start(ctx context.Context) (err error) {
 		a.listen,
 		lookForSources,
 		a.initEAL,
-		a.reserve,        // takes long, and so comes before sources have to be served
-		a.installIndexes, // likewise
+		a.reserve, // takes long, and so comes before sources have to be served
+		a.openMonitor,
+		a.installIndexes, // takes long as well
 		a.openSources,
 		a.installRest, // expressions may name ports of sources
 		a.capture,
@@ -180,6 +184,9 @@ func (a *Agent) shutdown(ctx context.Context) (ledger api.Ledger, err error) {
 	var errs []error
 	if a.pipe != nil {
 		errs = append(errs, a.pipe.Stop(ctx))
+	}
+	if a.mon != nil {
+		errs = append(errs, a.mon.Close()) // after a last look at what is stored now
 	}
 	errs = append(errs, a.api.Shutdown(ctx))
 	a.change.Lock() // nothing is being installed or removed any more
@@ -242,6 +249,9 @@ func (a *Agent) reserve(cfg *config.Config) error {
 func (a *Agent) capture(cfg *config.Config) error {
 	if len(cfg.Sources) == 0 {
 		a.slog.Warn("no sources are configured: nothing will be captured")
+	}
+	if err := a.mon.Start(); err != nil {
+		return fmt.Errorf("agent: %w", err)
 	}
 	a.pipe.Start()
 	a.users.unlock()

@@ -3,7 +3,9 @@ package agent
 import (
 	"fmt"
 
+	"github.com/confluo/confluo/agent/config"
 	"github.com/confluo/confluo/api"
+	"github.com/confluo/confluo/monitor"
 	"github.com/confluo/confluo/multilog"
 	"github.com/confluo/confluo/multilog/expr"
 	"github.com/confluo/confluo/packet"
@@ -45,7 +47,7 @@ func (a *Agent) InstallFilter(name string, e *expr.Expr) (api.Filter, error) {
 		return api.Filter{}, err
 	}
 	defer done()
-	f, err := a.log.InstallFilter(multilog.FilterSpec{Name: name, Expr: e})
+	f, err := a.mon.InstallFilter(name, e)
 	if err != nil {
 		return api.Filter{}, toAPI(err)
 	}
@@ -59,7 +61,7 @@ func (a *Agent) RemoveFilter(name string) error {
 		return err
 	}
 	defer done()
-	return toAPI(a.log.RemoveFilter(name))
+	return toAPI(a.mon.RemoveFilter(name))
 }
 
 // Indexes implements api.Host.
@@ -106,4 +108,103 @@ func (a *Agent) RemoveIndex(attr packet.Attr) error {
 	}
 	defer done()
 	return toAPI(a.log.RemoveIndex(attr))
+}
+
+// Aggregates implements api.Host. It reads the log of each for its value.
+func (a *Agent) Aggregates() []api.Aggregate {
+	done, err := a.use()
+	if err != nil {
+		return nil
+	}
+	defer done()
+	var out []api.Aggregate
+	for _, g := range a.mon.Aggregates() {
+		// One that is removed meanwhile is left out.
+		if r, _, err := a.mon.Value(g.Name); err == nil {
+			out = append(out, api.Aggregate{
+				Name: g.Name, Filter: g.Filter, Aggregate: g.Agg.String(), FromOffset: g.FromOffset,
+				Result: api.NewResult(r, &a.ports),
+			})
+		}
+	}
+	return out
+}
+
+// InstallAggregate implements api.Host.
+func (a *Agent) InstallAggregate(name, filter string, spec *expr.Aggregate) (api.Aggregate, error) {
+	done, err := a.changing()
+	if err != nil {
+		return api.Aggregate{}, err
+	}
+	defer done()
+	g, err := a.mon.InstallAggregate(monitor.AggregateSpec{Name: name, Filter: filter, Agg: spec})
+	if err != nil {
+		return api.Aggregate{}, toAPI(err)
+	}
+	return api.Aggregate{Name: name, Filter: filter, Aggregate: spec.String(), FromOffset: g.From()}, nil
+}
+
+// RemoveAggregate implements api.Host.
+func (a *Agent) RemoveAggregate(name string) error {
+	done, err := a.changing()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return toAPI(a.mon.RemoveAggregate(name))
+}
+
+// Triggers implements api.Host.
+func (a *Agent) Triggers() []api.Trigger {
+	done, err := a.use()
+	if err != nil {
+		return nil
+	}
+	defer done()
+	var out []api.Trigger
+	for _, t := range a.mon.Triggers() {
+		out = append(out, a.apiTrigger(&t))
+	}
+	return out
+}
+
+func (a *Agent) apiTrigger(t *monitor.TriggerInfo) api.Trigger {
+	filter := t.Filter
+	for _, g := range a.mon.Aggregates() {
+		if g.Name == t.Aggregate {
+			filter = g.Filter
+		}
+	}
+	return api.Trigger{
+		Name: t.Name, Filter: filter, Trigger: t.Trigger.String(), FromOffset: t.FromOffset,
+		Evaluations: t.Evaluations, Firing: t.Firing, LastFired: t.LastFired,
+	}
+}
+
+// InstallTrigger implements api.Host.
+func (a *Agent) InstallTrigger(name, filter string, tr *expr.Trigger) (api.Trigger, error) {
+	done, err := a.changing()
+	if err != nil {
+		return api.Trigger{}, err
+	}
+	defer done()
+	spec := monitor.TriggerSpec{Name: name, Filter: filter, Trigger: tr, Severity: config.DefaultSeverity}
+	if err := spec.Validate(); err != nil {
+		return api.Trigger{}, marked{err, api.ErrInvalid}
+	}
+	t, err := a.mon.InstallTrigger(spec)
+	if err != nil {
+		return api.Trigger{}, toAPI(err)
+	}
+	return a.apiTrigger(&t), nil
+}
+
+// RemoveTrigger implements api.Host.
+func (a *Agent) RemoveTrigger(name string) error {
+	done, err := a.changing()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return toAPI(a.mon.RemoveTrigger(name))
 }

@@ -52,6 +52,11 @@ func (a *Agent) Status() *api.Status {
 		s.Writers = append(s.Writers, api.WriterStatus{Name: writerName(i), Core: core, Headers: headers[i], Batches: batches[i]})
 	}
 	s.Log = a.logStatus()
+	m := a.mon.Stats()
+	s.Monitor = api.MonitorStatus{
+		Triggers: m.Triggers, Firing: m.Firing, Alerts: m.Alerts, Evaluations: m.Evaluations,
+		Undelivered: a.sinks.Load().undelivered(),
+	}
 	return s
 }
 
@@ -78,7 +83,7 @@ func (a *Agent) logStatus() api.LogStatus {
 		MemoryTotal: uint64(a.log.Bytes()),
 		Filters:     len(a.log.Filters()),
 		Indexes:     len(a.log.Indexes()),
-		Aggregates:  len(a.log.Aggregates()),
+		Aggregates:  len(a.mon.Aggregates()),
 		Snapshots:   len(a.Snapshots()),
 	}
 	if lo, hi, ok := a.log.TimeBounds(s.FirstOffset, s.ReadTail); ok {

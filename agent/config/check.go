@@ -177,18 +177,24 @@ func (d *decoder) checkTrigger(c *Config, t *Trigger, p string, filters, aggrega
 	if t.When == "" {
 		return
 	}
-	text, shift := t.When, 0
+	var on *Aggregate
+	shift := 0
 	if t.Aggregate != "" {
-		a := &c.Aggregates[aggregates[t.Aggregate]]
-		if _, err := expr.ParseAggregate(a.Compute); err != nil {
+		on = &c.Aggregates[aggregates[t.Aggregate]]
+		if _, err := expr.ParseAggregate(on.Compute); err != nil {
 			return // reported there
 		}
-		text = a.Compute + " " + t.When
-		shift = len([]rune(a.Compute)) + 1
+		shift = len([]rune(on.Compute)) + 1
 	}
-	if _, err := expr.ParseTrigger(text); err != nil {
+	spec, err := t.Spec(on)
+	if err != nil {
 		d.expression(p+".when", err, t.When, shift)
+		return
 	}
+	if on != nil && spec.Trigger.Every%on.Bucket != 0 {
+		d.errorf(p+".when", "found every %s, expected a multiple of the bucket of aggregate %q, %s", formatDuration(spec.Trigger.Every), on.Name, formatDuration(on.Bucket))
+	}
+	d.backstop(p, spec.Validate())
 }
 
 func (d *decoder) checkWebhooks(ws []Webhook) {

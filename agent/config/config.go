@@ -24,7 +24,8 @@ type Config struct {
 	Filters    []Filter    `key:"filters" live:"yes" doc:"filters, each with a log of the headers that match"`
 	Aggregates []Aggregate `key:"aggregates" live:"yes" doc:"aggregates over the headers of a filter"`
 	Triggers   []Trigger   `key:"triggers" live:"yes" doc:"conditions that raise alerts"`
-	Alerts     Alerts      `key:"alerts" live:"yes"`
+	Monitor    Monitor     `key:"monitor"`
+	Alerts     Alerts      `key:"alerts"`
 	API        API         `key:"api"`
 }
 

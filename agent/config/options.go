@@ -1,12 +1,15 @@
 package config
 
 import (
+	"log/slog"
 	"strings"
 
 	"github.com/confluo/confluo/capture/afpacket"
 	"github.com/confluo/confluo/capture/dpdk"
 	"github.com/confluo/confluo/capture/pcapfile"
 	"github.com/confluo/confluo/mirror"
+	"github.com/confluo/confluo/monitor"
+	"github.com/confluo/confluo/multilog/expr"
 	"github.com/confluo/confluo/multilog/offheap"
 	"github.com/confluo/confluo/packet"
 	"github.com/confluo/confluo/spray"
@@ -141,4 +144,54 @@ func (s *Spray) Policy() spray.Policy {
 		return spray.Block
 	}
 	return spray.Drop
+}
+
+// Spec returns the trigger as the monitor takes it. on is the aggregate that it
+// names, or nil. The error is an *expr.Error in the text of the condition,
+// behind the aggregate's and a space.
+func (t *Trigger) Spec(on *Aggregate) (monitor.TriggerSpec, error) {
+	text := t.When
+	if on != nil {
+		text = on.Compute + " " + text
+	}
+	tr, err := expr.ParseTrigger(text)
+	return monitor.TriggerSpec{
+		Name:        t.Name,
+		Filter:      t.Filter,
+		Aggregate:   t.Aggregate,
+		Trigger:     tr,
+		Severity:    t.Severity,
+		Labels:      t.Labels,
+		Annotations: t.Annotations,
+	}, err
+}
+
+// MonitorOptions returns the section monitor, and what of alerts concerns it, as the
+// monitor takes them.
+func (c *Config) MonitorOptions() monitor.Options {
+	return monitor.Options{
+		Every:     c.Monitor.Every,
+		Lateness:  c.Monitor.Lateness,
+		MaxGroups: c.Monitor.MaxGroups,
+		MaxFiring: c.Monitor.MaxFiring,
+		MaxBehind: c.Monitor.MaxBehind,
+		Keep:      c.Alerts.Keep,
+		Follow:    c.Alerts.Follow,
+	}
+}
+
+// Options returns the webhook as the monitor takes it; host is the name of the
+// agent.
+func (w *Webhook) Options(host string, log *slog.Logger) monitor.WebhookOptions {
+	return monitor.WebhookOptions{
+		URL:     w.URL,
+		Timeout: w.Timeout,
+		Headers: w.Headers,
+		CA:      w.CA,
+		Host:    host,
+		Repeat:  w.Repeat,
+		Queue:   w.Queue,
+		Batch:   w.Batch,
+		Log:     log,
+	}
 }
