@@ -2,6 +2,7 @@ package agent
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -68,6 +69,23 @@ var (
 	mIndexes    = gauge("indexes", "Indexes that are installed.")
 	mSnapshots  = gauge("snapshots", "Snapshots that are held.")
 	mMatched    = counter("filter_matched_headers_total", "Headers that the installed filter has matched.", "filter")
+
+	mTriggers    = gauge("triggers", "Triggers that are installed.")
+	mFiring      = gauge("triggers_firing", "Triggers that fire.")
+	mGroups      = gauge("trigger_firing_groups", "Groups of the trigger that fire; 0 or 1 without BY.", "trigger")
+	mEvaluations = counter("trigger_evaluations_total", "Windows that were compared with a threshold.")
+	mWatermark   = gauge("trigger_watermark_seconds", "Capture time up to which windows are evaluated, in seconds since 1970; 0 before the first header.")
+	mLate        = counter("trigger_late_headers_total", "Headers that came too late for every window.")
+	mReordered   = counter("trigger_reordered_headers_total", "Headers that came after their window was evaluated, and count.")
+	mSkipped     = counter("trigger_skipped_windows_total", "Windows that were not evaluated because the monitor fell behind.")
+	mOverflow    = counter("trigger_firing_overflow_total", "Groups that should have fired and found no room.")
+	mUnread      = counter("trigger_unread_headers_total", "Headers that retention took before the monitor had read them.")
+	mAlerts      = counter("alerts_total", "Alerts that were raised.")
+	mUndelivered = counter("alerts_undelivered_total", "Alerts that a receiver did not take: refused for good, or dropped for want of room.")
+	mCut         = counter("alert_followers_cut_total", "Followers of alerts that were too slow.")
+	mPosted      = counter("webhook_delivered_alerts_total", "Alerts that the receiver has taken, since it was configured.", "url")
+	mWaiting     = gauge("webhook_waiting_alerts", "Alerts that wait for the receiver.", "url")
+	mFailures    = counter("webhook_failures_total", "Requests to the receiver without success, since it was configured.", "url")
 )
 
 // A collector reads the agent's counters when it is asked for them; nothing is
@@ -93,7 +111,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		emit(mState, truth(name == s.State), name)
 	}
 	if !s.Started.IsZero() {
-		emit(mStart, float64(s.Started.UnixNano())/1e9)
+		emit(mStart, seconds(s.Started))
 	}
 	done, err := a.use()
 	if err != nil {
@@ -105,6 +123,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, f := range a.log.Filters() {
 		emit(mMatched, float64(f.Matched()), f.Name())
 	}
+	c.alerts(emit, s)
 }
 
 func (c collector) stages(emit func(*metric, float64, ...string), s *api.Status) {
@@ -141,16 +160,45 @@ func (c collector) stages(emit func(*metric, float64, ...string), s *api.Status)
 func (c collector) log(emit func(*metric, float64, ...string), s *api.LogStatus) {
 	emit(mCapacity, float64(c.a.log.Capacity()))
 	emit(mMemory, float64(s.MemoryTotal))
-	var oldest, newest float64
-	if !s.FromTime.IsZero() {
-		oldest, newest = float64(s.FromTime.UnixNano())/1e9, float64(s.ToTime.UnixNano())/1e9
-	}
-	emit(mOldest, oldest)
-	emit(mNewest, newest)
+	emit(mOldest, seconds(s.FromTime))
+	emit(mNewest, seconds(s.ToTime))
 	emit(mFilters, float64(s.Filters))
 	emit(mAggregates, float64(s.Aggregates))
 	emit(mIndexes, float64(s.Indexes))
 	emit(mSnapshots, float64(s.Snapshots))
+}
+
+func (c collector) alerts(emit func(*metric, float64, ...string), s *api.Status) {
+	m := c.a.mon.Stats()
+	emit(mTriggers, float64(m.Triggers))
+	emit(mFiring, float64(m.Firing))
+	for _, t := range c.a.mon.Triggers() {
+		emit(mGroups, float64(t.Firing), t.Name)
+	}
+	emit(mEvaluations, float64(m.Evaluations))
+	emit(mWatermark, seconds(m.Watermark))
+	emit(mLate, float64(m.Late))
+	emit(mReordered, float64(m.Reordered))
+	emit(mSkipped, float64(m.Skipped))
+	emit(mOverflow, float64(m.FiringOverflow))
+	emit(mUnread, float64(m.Evicted))
+	emit(mAlerts, float64(m.Alerts))
+	emit(mUndelivered, float64(s.Monitor.Undelivered))
+	emit(mCut, float64(m.FollowersCut))
+	for _, w := range c.a.sinks.Load().webhooks {
+		st := w.Stats()
+		emit(mPosted, float64(st.Delivered), w.URL())
+		emit(mWaiting, float64(st.Waiting), w.URL())
+		emit(mFailures, float64(st.Failures), w.URL())
+	}
+}
+
+// seconds since 1970; 0 for no time.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
 }
 
 func truth(b bool) float64 {

@@ -21,7 +21,10 @@ import (
 	"github.com/confluo/confluo/packet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The thread of EAL's main lcore waits for the end of the process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/yerden/go-dpdk/eal.Init.func1"))
+}
 
 // frame is a UDP datagram to port 80 that carries its number as the source
 // address.
