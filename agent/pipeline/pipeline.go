@@ -81,12 +81,14 @@ func New(o Options, sources []capture.Source) (p *Pipeline, err error) {
 		queues += len(q)
 		p.sources = append(p.sources, source{Source: s, queues: q, failed: make([]atomic.Pointer[error], len(q))})
 	}
+	made := p // a failed return makes p nil
 	defer func() {
 		if err != nil {
 			for _, s := range sources {
 				s.Close()
 			}
-			p.free()
+			made.giveUp()
+			made.free()
 		}
 	}()
 	if queues == 0 {
@@ -245,7 +247,9 @@ func (p *Pipeline) free() error {
 	if p.log != nil {
 		errs = append(errs, p.log.Close())
 	}
-	errs = append(errs, p.memory.Free())
+	if p.memory != nil {
+		errs = append(errs, p.memory.Free())
+	}
 	return errors.Join(errs...)
 }
 
