@@ -266,7 +266,9 @@ func (p *Pipeline) Close() error {
 	if p.log != nil {
 		errs = append(errs, p.log.Close())
 	}
-	errs = append(errs, p.memory.Free())
+	if p.memory != nil {
+		errs = append(errs, p.memory.Free())
+	}
 	return errors.Join(errs...)
 }
 
