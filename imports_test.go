@@ -16,7 +16,7 @@ const module = "github.com/confluo/confluo"
 // own room and of rooms in layers below; rooms in one layer do not know of each
 // other.
 var layers = [][]string{
-	{"packet"},
+	{"packet", "internal/nettest"},
 	{"multilog/offheap", "multilog/expr"},
 	{"multilog/fold"},
 	{"multilog", "ringbuf", "capture", "mirror"},

@@ -60,6 +60,14 @@ func (s *Server) status(*http.Request) (any, error) {
 	return st, nil
 }
 
+func (s *Server) reload(r *http.Request, _ *struct{}) (any, error) {
+	v, err := s.host.Reload(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"applied": list[string](v.Applied), "needs_restart": list[string](v.NeedsRestart)}, nil
+}
+
 func (s *Server) count(r *http.Request, req *CountRequest) (any, error) {
 	q, err := req.Compile(s.host.Ports(), time.Now())
 	if err != nil {

@@ -126,7 +126,7 @@ func (s *Server) routes() {
 	handle("DELETE /v1/snapshots/{name}", s.remove(s.host.Release))
 
 	handle("GET /v1/alerts", http.HandlerFunc(s.alerts))
-	handle("POST /v1/reload", post(s, http.StatusOK, func(r *http.Request, _ *struct{}) (any, error) { return s.host.Reload(r.Context()) }))
+	handle("POST /v1/reload", post(s, http.StatusOK, s.reload))
 
 	s.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		promhttp.HandlerFor(s.host.Gatherer(), promhttp.HandlerOpts{}).ServeHTTP(w, r)

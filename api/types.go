@@ -226,10 +226,14 @@ type Trigger struct {
 	Name        string    `json:"name"`
 	Filter      string    `json:"filter,omitempty"`
 	Trigger     string    `json:"trigger"`
+	Severity    string    `json:"severity,omitempty"`
 	FromOffset  uint64    `json:"from_offset"` // it saw every header from here on, and none before
-	Evaluations uint64    `json:"evaluations"` // since it was installed
+	Evaluations uint64    `json:"evaluations"` // windows compared since it was installed
 	Firing      int       `json:"firing"`      // groups that fire now (0 or 1 without BY)
+	Alerts      uint64    `json:"alerts"`      // raised since it was installed
 	LastFired   time.Time `json:"last_fired,omitzero"`
+	Late        uint64    `json:"late,omitempty"`    // headers that came too late for every window
+	Skipped     uint64    `json:"skipped,omitempty"` // windows not compared, because evaluation fell behind
 }
 
 // The states of an Alert.
@@ -245,14 +249,21 @@ type Alert struct {
 	Trigger     string            `json:"trigger"`
 	Expr        string            `json:"expr"` // the trigger's text
 	Filter      string            `json:"filter,omitempty"`
-	State       string            `json:"state"` // Firing or Resolved
-	Group       map[string]string `json:"group,omitempty"`
-	Value       float64           `json:"value"`
+	Severity    string            `json:"severity,omitempty"`
+	State       string            `json:"state"`              // Firing or Resolved
+	Started     time.Time         `json:"started,omitzero"`   // Time of the alert that said Firing
+	Group       map[string]string `json:"group,omitempty"`    // attributes after BY, and of TOPK
+	Value       float64           `json:"value"`              // of the window
+	NoValue     bool              `json:"no_value,omitempty"` // there is none: no header of the group is left
 	Threshold   float64           `json:"threshold"`
-	WindowFrom  time.Time         `json:"window_from"`
+	Headers     uint64            `json:"headers"`     // in the window that the value speaks of
+	WindowFrom  time.Time         `json:"window_from"` // capture times of the window, the end exclusive
 	WindowTo    time.Time         `json:"window_to"`
 	FirstOffset uint64            `json:"first_offset"` // first and last header that caused it
 	LastOffset  uint64            `json:"last_offset"`
+	NoOffsets   bool              `json:"no_offsets,omitempty"` // there is none: an empty window fired, or retention was faster
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // A SnapshotSpec is the body of POST /v1/snapshots: a name for the present

@@ -18,9 +18,6 @@ var filters = []string{
 	"ether broadcast or ether multicast", "vlan", "mpls", "not ip", "ip proto 47 or ip proto 4",
 }
 
-// beyond are the files on which the same filter gives another count, and why.
-var beyond = map[string]string{}
-
 func TestCaptureFiltersAgreeWithTcpdump(t *testing.T) {
 	need(t, "tcpdump")
 	root, names := captures(t)
@@ -47,9 +44,7 @@ func TestCaptureFiltersAgreeWithTcpdump(t *testing.T) {
 			mu.Lock()
 			asked++
 			if n, _, _ := strings.Cut(string(want), " "); strings.TrimSpace(got) != n {
-				if beyond[name] == "" {
-					t.Errorf("%s: %q matches %s packets, tcpdump has %s", name, filter, strings.TrimSpace(got), n)
-				}
+				t.Errorf("%s: %q matches %s packets, tcpdump has %s", name, filter, strings.TrimSpace(got), n)
 			}
 			mu.Unlock()
 		}
@@ -121,8 +116,17 @@ func dissect(file, filter string) ([]string, error) {
 		if cells[4] == "PCAPNG" {
 			continue
 		}
+		if cells[0] == "" { // a simple packet block has no time
+			cells[0] = "0.000000000"
+		}
+		if n, err := strconv.Atoi(cells[2]); err == nil && n > 65535 { // a slice is no longer
+			cells[2] = "65535"
+		}
 		// What a later frame is taken for may depend on frames that are not in an
 		// export, so the protocol is left out.
+		if cells[2] == "65535" {
+			cells[3] = "cut"
+		}
 		lines = append(lines, strings.Join(cells[:4], " "))
 	}
 	return lines, err

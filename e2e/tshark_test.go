@@ -150,11 +150,11 @@ var accepted = []struct {
 	{why: "a slice holds 65,535 bytes at most", file: "offload-gso/*", columns: "cap_len"},
 	{why: "UDP length 0 around a segment over 64 KiB: tshark stops there, tcpdump and we go on", file: "offload-gso/*"},
 	{why: "tshark gives the fields of a header that is cut short; we do not trust it", protocols: "ipv6", file: "malformed/*"},
-	{why: "an IPv6 header where link type or protocol say IPv4, or the other way round: tshark follows the version, we call it malformed",
-		protocols: "ip:ipv6", file: "malformed/*"},
 	{why: "tshark does not count the pseudo-header of ATM captures", file: "malformed/tcpdump__atm-*"},
 	{why: "the GRE key of PPTP is a payload length and a call id; tshark names the call id otherwise", protocols: "gre:ppp", columns: "vni"},
-	{why: "an ERSPAN I mirror has no session id; the GRE header has none either", protocols: "gre:eth", columns: "vni"},
+	{why: "the TCP header says that it is shorter than 20 bytes: tshark stops before the flags", columns: "tcp.syn,tcp.fin,tcp.rst",
+		file: "fragments-ext/ndpi__ip_fragmented_garbage.pcap"},
+	{why: "the same", columns: "tcp.syn,tcp.fin,tcp.rst", file: "malformed/gopacket__layers__testdata__linux_sll_oversized_addr.pcapng"},
 }
 
 func TestRowsAndCountsAgreeWithTshark(t *testing.T) {

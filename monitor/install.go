@@ -157,7 +157,7 @@ func (m *Monitor) InstallTrigger(spec TriggerSpec) (TriggerInfo, error) {
 	if m.triggers[spec.Name] != nil {
 		return TriggerInfo{}, fmt.Errorf("monitor: trigger %q: %w", spec.Name, multilog.ErrExists)
 	}
-	if err := spec.check(); err != nil {
+	if err := spec.Validate(); err != nil {
 		return TriggerInfo{}, err
 	}
 	src, err := m.source(&spec)

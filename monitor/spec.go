@@ -29,7 +29,9 @@ type TriggerSpec struct {
 	Annotations map[string]string
 }
 
-func (s *TriggerSpec) check() error {
+// Validate says what is wrong with the specification by itself. Whether its
+// filter or aggregate exists is for InstallTrigger to tell.
+func (s *TriggerSpec) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("monitor: trigger %q: %w", s.Name, fmt.Errorf(format, args...))
 	}

@@ -203,7 +203,11 @@ func viewOf(link LinkType, data []byte) (v gopacketView) {
 			default:
 				return v
 			}
-		case *layers.VXLAN, *layers.Geneve, *layers.GTPv1U, *layers.ERSPANII: // stripped above
+		case *layers.VXLAN, *layers.Geneve, *layers.GTPv1U: // stripped above
+		case *layers.ERSPANII:
+			if v.values[Tunnel] != number(uint64(TunnelERSPAN2)) { // gopacket also takes it for an EtherType
+				return v
+			}
 		case *layers.GRE:
 			if l.Version != 0 || l.AckPresent { // gopacket reads an acknowledgement in version 0, too
 				return v

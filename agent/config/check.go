@@ -31,7 +31,7 @@ func (d *decoder) check(c *Config) {
 	d.checkAPI(c)
 }
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}$`)
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
 
 // names checks the names of the elements of the list at path: well formed, and
 // each only once. What it returns holds those that may be referred to.
@@ -44,7 +44,7 @@ func (d *decoder) names(path string, n int, name func(int) string) map[string]in
 			continue // reported as missing
 		}
 		if !nameForm.MatchString(s) {
-			d.errorf(p, "found %q, expected letters, digits, and _ . : - after the first, at most 128", s)
+			d.errorf(p, "found %q, expected 1 to 64 letters, digits, _, - or ., the first a letter, digit or _", s)
 			continue
 		}
 		if j, ok := first[s]; ok {
@@ -177,18 +177,24 @@ func (d *decoder) checkTrigger(c *Config, t *Trigger, p string, filters, aggrega
 	if t.When == "" {
 		return
 	}
-	text, shift := t.When, 0
+	var on *Aggregate
+	shift := 0
 	if t.Aggregate != "" {
-		a := &c.Aggregates[aggregates[t.Aggregate]]
-		if _, err := expr.ParseAggregate(a.Compute); err != nil {
+		on = &c.Aggregates[aggregates[t.Aggregate]]
+		if _, err := expr.ParseAggregate(on.Compute); err != nil {
 			return // reported there
 		}
-		text = a.Compute + " " + t.When
-		shift = len([]rune(a.Compute)) + 1
+		shift = len([]rune(on.Compute)) + 1
 	}
-	if _, err := expr.ParseTrigger(text); err != nil {
+	spec, err := t.Spec(on)
+	if err != nil {
 		d.expression(p+".when", err, t.When, shift)
+		return
 	}
+	if on != nil && spec.Trigger.Every%on.Bucket != 0 {
+		d.errorf(p+".when", "found every %s, expected a multiple of the bucket of aggregate %q, %s", formatDuration(spec.Trigger.Every), on.Name, formatDuration(on.Bucket))
+	}
+	d.backstop(p, spec.Validate())
 }
 
 func (d *decoder) checkWebhooks(ws []Webhook) {

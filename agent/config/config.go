@@ -16,6 +16,7 @@ type Config struct {
 	Agent      Agent       `key:"agent"`
 	Sources    []Source    `key:"sources" doc:"where frames come from; each has exactly one of dpdk, afpacket and pcapfile"`
 	DPDK       DPDK        `key:"dpdk"`
+	Capture    Capture     `key:"capture"`
 	Spray      Spray       `key:"spray"`
 	Writers    Writers     `key:"writers"`
 	MultiLog   MultiLog    `key:"multilog"`
@@ -23,7 +24,8 @@ type Config struct {
 	Filters    []Filter    `key:"filters" live:"yes" doc:"filters, each with a log of the headers that match"`
 	Aggregates []Aggregate `key:"aggregates" live:"yes" doc:"aggregates over the headers of a filter"`
 	Triggers   []Trigger   `key:"triggers" live:"yes" doc:"conditions that raise alerts"`
-	Alerts     Alerts      `key:"alerts" live:"yes"`
+	Monitor    Monitor     `key:"monitor"`
+	Alerts     Alerts      `key:"alerts"`
 	API        API         `key:"api"`
 }
 

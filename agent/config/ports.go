@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/confluo/confluo/packet"
@@ -57,4 +58,16 @@ func (m *MultiLog) Stored() packet.AttrSet {
 		s |= packet.SetOf(packet.Attr(a))
 	}
 	return s
+}
+
+// QueueNames returns a name for each receive queue, in order:
+// the name of the source and the number of the queue in it.
+func (c *Config) QueueNames() []string {
+	var names []string
+	for i := range c.Sources {
+		for q := range c.Sources[i].Queues() {
+			names = append(names, c.Sources[i].Name+"/"+strconv.Itoa(q))
+		}
+	}
+	return names
 }

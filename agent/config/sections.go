@@ -6,13 +6,18 @@ import "time"
 type Agent struct {
 	Name    string `key:"name" doc:"name of this agent in alerts and answers; empty: the host name"`
 	Snaplen int    `key:"snaplen" default:"128" range:"14..65535" unit:"bytes" doc:"how much of each frame is kept"`
-	Log     Log    `key:"log" live:"yes"`
+	Log     Log    `key:"log"`
 }
 
 // Log is the section agent.log.
 type Log struct {
-	Level  string `key:"level" default:"info" oneof:"debug|info|warn|error" doc:"least severe message that is logged"`
+	Level  string `key:"level" default:"info" oneof:"debug|info|warn|error" live:"yes" doc:"least severe message that is logged"`
 	Format string `key:"format" default:"text" oneof:"text|json" doc:"form of log lines, on standard error"`
+}
+
+// Capture is the section capture.
+type Capture struct {
+	CPUs []int `key:"cpus" range:"0..1023" doc:"CPU that each capture goroutine, one a receive queue, is pinned to, in the order of sources and their queues; fewer are used in turn; empty: none is pinned"`
 }
 
 // Spray is the section spray.
@@ -51,6 +56,9 @@ type Aggregate struct {
 	MaxGroups int           `key:"max_groups" default:"65536" range:"1..16777214" doc:"groups at most; headers of further groups are counted as overflow"`
 }
 
+// DefaultSeverity is the severity of a trigger that does not say.
+const DefaultSeverity = "warning"
+
 // Trigger is an element of the list triggers.
 type Trigger struct {
 	Name        string            `key:"name" required:"yes" example:"busy_host" doc:"name of the trigger, unique"`
@@ -62,17 +70,30 @@ type Trigger struct {
 	Annotations map[string]string `key:"annotations" doc:"texts that go with its alerts"`
 }
 
+// Monitor is the section monitor.
+type Monitor struct {
+	Every     time.Duration `key:"every" default:"1ms" range:"10us..10s" doc:"how often the log is looked at; each trigger has its own distance of evaluations, in capture time"`
+	Lateness  time.Duration `key:"lateness" default:"20ms" range:"1us..1m" doc:"how long a window waits for headers that are captured in time and published late"`
+	MaxGroups int           `key:"max_groups" default:"65536" range:"1..16777214" doc:"groups at most of a trigger that is on no aggregate of the configuration; headers of further groups are counted as overflow"`
+	MaxFiring int           `key:"max_firing" default:"10000" range:"1..16777214" doc:"groups of a trigger that fire at the same time at most; further ones raise no alert and are counted"`
+	MaxBehind int           `key:"max_behind" default:"10000" range:"1..1000000000" doc:"windows of each length that are evaluated at one look at most; of others only the newest is, and they are counted"`
+}
+
 // Alerts is the section alerts.
 type Alerts struct {
-	Log      bool      `key:"log" default:"true" doc:"write alerts to the log"`
+	Log      bool      `key:"log" default:"true" live:"yes" doc:"write alerts to the log"`
 	Keep     int       `key:"keep" default:"10000" range:"1..10000000" doc:"newest alerts that are kept for the command line and the API"`
-	Webhooks []Webhook `key:"webhooks" doc:"receivers of alerts, which speak Alertmanager's v2 API"`
+	Follow   int       `key:"follow" default:"1024" range:"1..1000000" doc:"alerts that may wait for a follower before it is cut off"`
+	Webhooks []Webhook `key:"webhooks" live:"yes" doc:"receivers of alerts, which speak Alertmanager's API v2"`
 }
 
 // Webhook is an element of the list alerts.webhooks.
 type Webhook struct {
 	URL     string        `key:"url" required:"yes" example:"http://127.0.0.1:9093/api/v2/alerts" doc:"address that alerts are posted to"`
 	Timeout time.Duration `key:"timeout" default:"5s" range:"10ms..5m" doc:"longest wait for an answer"`
+	Repeat  time.Duration `key:"repeat" default:"1m" range:"1s..24h" doc:"how often an alert that fires is posted again, each time to end four times as late"`
+	Queue   int           `key:"queue" default:"10000" range:"1..1000000" doc:"alerts that may wait for the receiver; when one more comes, the oldest is dropped and counted"`
+	Batch   int           `key:"batch" default:"64" range:"1..10000" doc:"alerts that are posted at once"`
 	Headers Headers       `key:"headers" doc:"HTTP header fields of each request; their values are never shown"`
 	CA      string        `key:"ca" doc:"file with the certificates that may have signed the receiver's; empty: those of the system"`
 }

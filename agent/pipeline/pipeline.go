@@ -45,6 +45,7 @@ type Pipeline struct {
 	sources []source
 	writers []*writer.Writer
 	inputs  [][]writer.Input // by writer
+	free    []*spray.Sprayer // of the queues to come
 
 	captures sync.WaitGroup
 	ended    chan struct{} // closed when every capture goroutine has ended
@@ -63,7 +64,28 @@ type source struct {
 
 // New reserves the memory of log and rings for the given sources, which it owns
 // from here on, also when it fails.
-func New(o Options, sources []capture.Source) (p *Pipeline, err error) {
+func New(o Options, sources []capture.Source) (*Pipeline, error) {
+	queues := 0
+	for _, s := range sources {
+		queues += len(s.Queues())
+	}
+	p, err := Reserve(o, queues)
+	if err != nil {
+		for _, s := range sources {
+			s.Close()
+		}
+		return nil, err
+	}
+	if err := p.Attach(sources...); err != nil {
+		return nil, errors.Join(err, p.Stop(context.Background()), p.Close())
+	}
+	return p, nil
+}
+
+// Reserve reserves the memory of log and rings for sources that have so many
+// queues together. Touching it takes a while, in which a source that is open
+// already could overflow: open them afterwards, and Attach them.
+func Reserve(o Options, queues int) (_ *Pipeline, err error) {
 	if o.RingBatches == 0 {
 		o.RingBatches = defaultRingBatches
 	}
@@ -73,59 +95,60 @@ func New(o Options, sources []capture.Source) (p *Pipeline, err error) {
 	if o.Wait == 0 {
 		o.Wait = 50 * time.Millisecond
 	}
-	p = &Pipeline{opt: o, ended: make(chan struct{})}
+	p := &Pipeline{opt: o, ended: make(chan struct{})}
 	p.ctx, p.giveUp = context.WithCancel(context.Background())
-	queues := 0
-	for _, s := range sources {
-		q := s.Queues()
-		queues += len(q)
-		p.sources = append(p.sources, source{Source: s, queues: q, failed: make([]atomic.Pointer[error], len(q))})
-	}
-	made := p // a failed return makes p nil
 	defer func() {
 		if err != nil {
-			for _, s := range sources {
-				s.Close()
-			}
-			made.giveUp()
-			made.free()
+			err = errors.Join(err, p.Close())
 		}
 	}()
-	if queues == 0 {
-		return nil, errors.New("pipeline: no source has a queue")
-	}
-	o.Log.Lanes = queues * o.Writers
+	o.Log.Lanes = max(1, queues*o.Writers)
 	if p.log, err = multilog.New(o.Log); err != nil {
 		return nil, err
+	}
+	p.inputs = make([][]writer.Input, o.Writers)
+	if queues == 0 {
+		return p, nil
 	}
 	size := packet.BatchBytes(o.Log.SnapLen)
 	batches := queues * (o.Writers*o.RingBatches + 1)
 	if p.memory, err = offheap.Map(batches*size, o.Log.HugePages); err != nil {
 		return nil, fmt.Errorf("pipeline: rings: %w", err)
 	}
-	p.inputs = make([][]writer.Input, o.Writers)
-	lane := 0
-	for i := range p.sources {
-		s := &p.sources[i]
-		for range s.queues {
-			var rings []*spray.Ring
-			for w := range o.Writers {
-				r, err := p.newRing(size)
-				if err != nil {
-					return nil, err
-				}
-				rings = append(rings, r)
-				p.inputs[w] = append(p.inputs[w], writer.Input{Ring: r, Lane: p.log.Lane(lane)})
-				lane++
-			}
-			spare, err := packet.NewBatch(offheap.Carve[byte](p.memory, size), o.Log.SnapLen)
+	for lane := 0; lane < queues*o.Writers; {
+		var rings []*spray.Ring
+		for w := range o.Writers {
+			r, err := p.newRing(size)
 			if err != nil {
-				return nil, fmt.Errorf("pipeline: %w", err)
+				return nil, err
 			}
-			s.sprayers = append(s.sprayers, spray.New(p.log, rings, o.Policy, spare))
+			rings = append(rings, r)
+			p.inputs[w] = append(p.inputs[w], writer.Input{Ring: r, Lane: p.log.Lane(lane)})
+			lane++
 		}
+		spare, err := packet.NewBatch(offheap.Carve[byte](p.memory, size), o.Log.SnapLen)
+		if err != nil {
+			return nil, fmt.Errorf("pipeline: %w", err)
+		}
+		p.free = append(p.free, spray.New(p.log, rings, o.Policy, spare))
 	}
 	return p, nil
+}
+
+// Attach gives the pipeline open sources, which it owns from here on, also when
+// it fails. It comes before Start.
+func (p *Pipeline) Attach(sources ...capture.Source) error {
+	for _, s := range sources {
+		q := s.Queues()
+		src := source{Source: s, queues: q, failed: make([]atomic.Pointer[error], len(q))}
+		n := min(len(q), len(p.free))
+		src.sprayers, p.free = p.free[:n:n], p.free[n:]
+		p.sources = append(p.sources, src)
+		if n < len(q) {
+			return fmt.Errorf("pipeline: source %s has %d queues, and only %d more are reserved", s.Name(), len(q), n)
+		}
+	}
+	return nil
 }
 
 func (p *Pipeline) newRing(size int) (*spray.Ring, error) {
@@ -179,8 +202,8 @@ func (p *Pipeline) Start() {
 // capture moves bursts from one queue to its sprayer until the queue ends.
 func (p *Pipeline) capture(s *source, i, cpu int) {
 	defer p.captures.Done()
+	runtime.LockOSThread() // the thread ends with the goroutine, and its affinity with it
 	if cpu >= 0 {
-		runtime.LockOSThread() // the thread ends with the goroutine, and its affinity with it
 		var set unix.CPUSet
 		set.Set(cpu)
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
@@ -239,10 +262,6 @@ func (p *Pipeline) Stop(ctx context.Context) error {
 // its log any more.
 func (p *Pipeline) Close() error {
 	p.giveUp()
-	return p.free()
-}
-
-func (p *Pipeline) free() error {
 	var errs []error
 	if p.log != nil {
 		errs = append(errs, p.log.Close())

@@ -11,7 +11,7 @@ import (
 
 	"github.com/confluo/confluo/capture"
 	"github.com/confluo/confluo/capture/conformance"
-	"github.com/confluo/confluo/capture/internal/nettest"
+	"github.com/confluo/confluo/internal/nettest"
 	"github.com/confluo/confluo/packet"
 )
 

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/bpf"
 
 	"github.com/confluo/confluo/capture/conformance"
-	"github.com/confluo/confluo/capture/internal/nettest"
+	"github.com/confluo/confluo/internal/nettest"
 	"github.com/confluo/confluo/packet"
 )
 

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/confluo/confluo/capture/internal/nettest"
+	"github.com/confluo/confluo/internal/nettest"
 	"github.com/confluo/confluo/packet"
 )
 

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/confluo/confluo/capture"
-	"github.com/confluo/confluo/capture/internal/nettest"
+	"github.com/confluo/confluo/internal/nettest"
 	"github.com/confluo/confluo/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"

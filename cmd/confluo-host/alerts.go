@@ -25,12 +25,23 @@ func (*alertsCmd) Help() string {
 var alertColumns = []column[api.Alert]{
 	{name: "time", usual: 30, text: func(v *api.Alert) string { return timeText(v.Time) }},
 	{name: "state", usual: 8, text: func(v *api.Alert) string { return v.State }},
+	{name: "severity", usual: 8, text: func(v *api.Alert) string { return v.Severity }},
 	{name: "trigger", usual: 16, text: func(v *api.Alert) string { return v.Trigger }},
 	{name: "group", usual: 24, text: func(v *api.Alert) string { return groupText(v.Group) }},
-	{name: "value", usual: 12, number: true, text: func(v *api.Alert) string { return numberText(v.Value) }},
+	{name: "value", usual: 12, number: true, text: func(v *api.Alert) string {
+		if v.NoValue {
+			return ""
+		}
+		return numberText(v.Value)
+	}},
 	{name: "threshold", usual: 12, number: true, text: func(v *api.Alert) string { return numberText(v.Threshold) }},
 	{name: "window", usual: 8, text: func(v *api.Alert) string { return v.WindowTo.Sub(v.WindowFrom).String() }},
-	{name: "offsets", usual: 20, text: func(v *api.Alert) string { return fmt.Sprintf("%d..%d", v.FirstOffset, v.LastOffset) }},
+	{name: "offsets", usual: 20, text: func(v *api.Alert) string {
+		if v.NoOffsets {
+			return ""
+		}
+		return fmt.Sprintf("%d..%d", v.FirstOffset, v.LastOffset)
+	}},
 	{name: "expr", text: func(v *api.Alert) string { return v.Expr }},
 }
 

@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 failure, 2 the command line or an expression in it is n
 
 // grammar is the command line.
 type grammar struct {
+	Run        runCmd        `cmd:"" help:"Run the agent."`
 	Check      checkCmd      `cmd:"" help:"Check configuration files."`
 	Query      queryCmd      `cmd:"" help:"Show headers."`
 	Count      countCmd      `cmd:"" help:"Count headers."`

@@ -114,7 +114,9 @@ func (c *triggerLsCmd) Run(a *app) error {
 	}
 	return list(a, &c.listFlags, l, []column[api.Trigger]{
 		{name: "name", text: func(v *api.Trigger) string { return v.Name }},
+		{name: "severity", text: func(v *api.Trigger) string { return v.Severity }},
 		{name: "firing", number: true, text: func(v *api.Trigger) string { return fmt.Sprint(v.Firing) }},
+		{name: "alerts", number: true, text: func(v *api.Trigger) string { return fmt.Sprint(v.Alerts) }},
 		{name: "last_fired", text: func(v *api.Trigger) string { return timeText(v.LastFired) }},
 		{name: "evaluations", number: true, text: func(v *api.Trigger) string { return fmt.Sprint(v.Evaluations) }},
 		{name: "from_offset", number: true, text: func(v *api.Trigger) string { return fmt.Sprint(v.FromOffset) }},

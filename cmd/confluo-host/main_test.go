@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/confluo/confluo/api"
 )
 
 func TestMain(m *testing.M) {
@@ -34,7 +38,10 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"samepackets": samePackets},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"samepackets": samePackets,
+			"waitstored":  waitStored,
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
 			return writeCaptures(e.WorkDir)
@@ -210,6 +217,26 @@ func samePackets(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("packet %d differs: %+v, %+v", i, a[i], b[i])
 		}
 	}
+}
+
+// waitStored waits until the agent at a socket runs and has stored so many
+// headers.
+func waitStored(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitstored socket headers")
+	}
+	want, err := strconv.ParseUint(args[1], 10, 64)
+	ts.Check(err)
+	c := api.NewClient(ts.MkAbs(args[0]))
+	defer c.Close()
+	var s *api.Status
+	for range 1000 {
+		if s, err = c.Status(context.Background()); err == nil && s.State == "running" && s.Log.ReadTail >= want {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("waited in vain for %d headers: %+v, %v", want, s, err)
 }
 
 type onePacket struct {

@@ -130,12 +130,12 @@ func statusText(s *api.Status, colour bool) string {
 		fmt.Fprintf(&b, ", %s to %s", l.FromTime.UTC().Format(time.RFC3339), l.ToTime.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintf(&b, "\nmemory %s %s of %s, %d segments\n", gauge(int(l.MemoryUsed>>10), int(l.MemoryTotal>>10)), bytesText(l.MemoryUsed), bytesText(l.MemoryTotal), l.Segments)
-	fmt.Fprintf(&b, "%d filters, %d indexes, %d aggregates, %d snapshots\n", l.Filters, l.Indexes, l.Aggregates, l.Snapshots)
+	fmt.Fprintf(&b, "filters %d, indexes %d, aggregates %d, snapshots %d\n", l.Filters, l.Indexes, l.Aggregates, l.Snapshots)
 
 	section("monitor")
 	m := &s.Monitor
-	fmt.Fprintf(&b, "%d triggers, %s, %d alerts, %d undelivered, %d evaluations\n",
-		m.Triggers, highlight(fmt.Sprintf("%d firing", m.Firing), colour && m.Firing > 0), m.Alerts, m.Undelivered, m.Evaluations)
+	fmt.Fprintf(&b, "triggers %d, %s, alerts %d, undelivered %d, evaluations %d\n",
+		m.Triggers, highlight(fmt.Sprintf("firing %d", m.Firing), colour && m.Firing > 0), m.Alerts, m.Undelivered, m.Evaluations)
 
 	section("ledger")
 	d := &s.Ledger
@@ -227,6 +227,7 @@ func flatten(s *api.Status) []metric {
 		out = append(out, metric{stage, name, what, text})
 	}
 	add("agent", "", "state", s.State)
+	add("agent", "", "pid", s.PID)
 	add("agent", "", "uptime_s", s.Time.Sub(s.Started).Seconds())
 	for _, v := range s.Sources {
 		add("source", v.Name, "state", v.State)
