@@ -60,6 +60,6 @@ type Stats struct {
 
 // A Drop is a count of lost frames with its cause.
 type Drop struct {
-	Cause string // such as "nic_imissed", "nic_rx_nombuf", "kernel_ring"
-	N     uint64
+	Cause string `json:"cause"` // such as "nic_imissed", "nic_rx_nombuf", "kernel_ring"
+	N     uint64 `json:"n"`
 }
