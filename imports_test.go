@@ -38,8 +38,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		if d.IsDir() && (d.Name() == "third_party" || d.Name() == "testdata" || d.Name() == ".git") {
 			return fs.SkipDir
 		}
-		// Tests may put rooms together as they like.
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
 			return nil
 		}
 		dir := filepath.ToSlash(filepath.Dir(path))
@@ -49,6 +48,9 @@ func TestImportsRunOneWay(t *testing.T) {
 			return nil
 		}
 		seen[room] = true
+		if strings.HasSuffix(path, "_test.go") {
+			return nil // tests may put rooms together as they like
+		}
 		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 		if err != nil {
 			return err
