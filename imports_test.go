@@ -43,13 +43,13 @@ func TestImportsRunOneWay(t *testing.T) {
 		}
 		dir := filepath.ToSlash(filepath.Dir(path))
 		room, layer := roomOf(dir)
-		if layer < 0 {
-			t.Errorf("%s: no room of the design", dir)
-			return nil
-		}
 		seen[room] = true
 		if strings.HasSuffix(path, "_test.go") {
 			return nil // tests may put rooms together as they like
+		}
+		if layer < 0 {
+			t.Errorf("%s: no room of the design", dir)
+			return nil
 		}
 		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 		if err != nil {

@@ -127,19 +127,19 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (c collector) stages(emit func(*metric, float64, ...string), s *api.Status) {
-	for _, src := range s.Sources {
-		emit(mSourceUp, truth(src.State == "up"), src.Name, src.Kind)
-		emit(mSourceReceived, float64(src.Received), src.Name, src.Kind)
-		emit(mSourceBytes, float64(src.Bytes), src.Name, src.Kind)
-		for _, d := range src.Drops {
-			emit(mSourceDropped, float64(d.N), src.Name, src.Kind, d.Cause)
+	led := c.a.pipe.Ledger()
+	for i := range led.Sources {
+		src, kind := &led.Sources[i], s.Sources[i].Kind
+		emit(mSourceUp, truth(src.Stats.State == "up"), src.Name, kind)
+		emit(mSourceReceived, float64(src.Stats.Received), src.Name, kind)
+		emit(mSourceBytes, float64(src.Stats.Bytes), src.Name, kind)
+		for _, d := range src.Stats.Drops {
+			emit(mSourceDropped, float64(d.N), src.Name, kind, d.Cause)
 		}
-	}
-	emit(mClaimed, float64(s.Spray.WriteTail))
-	for _, src := range c.a.pipe.Ledger().Sources {
 		emit(mSprayDropped, float64(src.RingFull), src.Name, pipeline.CauseRingFull)
 		emit(mSprayDropped, float64(src.MemoryFull), src.Name, pipeline.CauseMemoryFull)
 	}
+	emit(mClaimed, float64(s.Spray.WriteTail))
 	for _, r := range s.Rings {
 		emit(mRingBatches, float64(r.Depth), r.Name)
 		emit(mRingCapacity, float64(r.Capacity), r.Name)
