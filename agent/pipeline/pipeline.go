@@ -231,7 +231,8 @@ func (p *Pipeline) capture(s *source, i, cpu int) {
 		case errors.Is(err, io.EOF), errors.Is(err, capture.ErrClosed):
 			return
 		default:
-			s.failed[i].Store(&err)
+			failed := err // err itself must not escape: it would be allocated each time
+			s.failed[i].Store(&failed)
 			return
 		}
 	}

@@ -256,7 +256,7 @@ func TestKernelDropsAddUpWhileTheReaderIsSlow(t *testing.T) {
 				t.Error("no drop: the reader was not slow enough for this test to show anything")
 			}
 			s.Close()
-			if after := s.Stats(); after.Received != st.Received || drops(after, "kernel_ring") != drops(st, "kernel_ring") || drops(after, "close") != 0 {
+			if after := s.Stats(); after.Received != st.Received || drops(after, "kernel_ring") != drops(st, "kernel_ring") || drops(after, "closed") != 0 {
 				t.Errorf("Stats after Close: %+v, before: %+v", after, st)
 			}
 		})
@@ -284,7 +284,7 @@ func TestFramesStillInTheRingAreCountedAtClose(t *testing.T) {
 	})
 	s.Close()
 	st := s.Stats()
-	if st.Received != uint64(got) || drops(st, "close") != uint64(300-got) || st.State != "done" {
+	if st.Received != uint64(got) || drops(st, "closed") != uint64(300-got) || st.State != "done" {
 		t.Errorf("%+v, want %d received and the rest of 300 dropped by close", st, got)
 	}
 }

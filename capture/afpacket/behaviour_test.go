@@ -55,7 +55,7 @@ func TestDirectionSelectsWhatIsSeen(t *testing.T) {
 				}
 				// What was refused has passed the same sockets before what came.
 				s.Close()
-				if st := s.Stats(); st.Received != uint64(want[packet.DirIn]+want[packet.DirOut]) || drops(st, "close") != 0 {
+				if st := s.Stats(); st.Received != uint64(want[packet.DirIn]+want[packet.DirOut]) || drops(st, "closed") != 0 {
 					t.Errorf("%+v", st)
 				}
 			})
@@ -139,7 +139,7 @@ func TestSnapLengthAndFilterAreAppliedByTheKernel(t *testing.T) {
 			}
 		}
 		s.Close()
-		if st := s.Stats(); st.Received != 20 || drops(st, "close")+drops(st, "kernel_ring") != 0 {
+		if st := s.Stats(); st.Received != 20 || drops(st, "closed")+drops(st, "kernel_ring") != 0 {
 			t.Errorf("refused frames count: %+v", st)
 		}
 	}
@@ -191,7 +191,7 @@ func TestInterfaceDownIsWaitedOut(t *testing.T) {
 		}
 		receive(t, s, 10)
 		s.Close()
-		if st := s.Stats(); st.Received != 20 || drops(st, "close")+drops(st, "kernel_ring") != 0 {
+		if st := s.Stats(); st.Received != 20 || drops(st, "closed")+drops(st, "kernel_ring") != 0 {
 			t.Errorf("%+v, want 20 received", st)
 		}
 	}
@@ -250,12 +250,12 @@ func TestInterfaceThatIsRemovedAndReturnsGoesOnWithNothingLost(t *testing.T) {
 				}
 				total += 10
 				after := s.Stats()
-				if after.Received < before.Received || after.Received != uint64(total) || drops(after, "kernel_ring")+drops(after, "close") != 0 {
+				if after.Received < before.Received || after.Received != uint64(total) || drops(after, "kernel_ring")+drops(after, "closed") != 0 {
 					t.Errorf("%+v, want %d received", after, total)
 				}
 			}
 			s.Close()
-			if st := s.Stats(); st.Received != uint64(total) || drops(st, "close")+drops(st, "kernel_ring") != 0 {
+			if st := s.Stats(); st.Received != uint64(total) || drops(st, "closed")+drops(st, "kernel_ring") != 0 {
 				t.Errorf("after Close: %+v, want %d", st, total)
 			}
 		})
@@ -279,7 +279,7 @@ func TestInterfaceThatReturnsTwiceUnreadLosesNoCount(t *testing.T) {
 	}
 	receive(t, s, 10)
 	s.Close()
-	if st := s.Stats(); st.Received != 10 || drops(st, "close") != 40 || drops(st, "kernel_ring") != 0 {
+	if st := s.Stats(); st.Received != 10 || drops(st, "closed") != 40 || drops(st, "kernel_ring") != 0 {
 		t.Errorf("%+v, want 10 received, and 40 dropped with the rings that nobody read", st)
 	}
 }
@@ -395,7 +395,7 @@ func TestLoopbackFramesAreSeenOnce(t *testing.T) {
 		ns.Run(t, "ping", "-c", "3", "-i", "0.01", "-s", "100", "127.0.0.1")
 		got := receive(t, s, 6) // requests and replies
 		s.Close()
-		if st := s.Stats(); len(got) != 6 || st.Received != 6 || drops(st, "close") != 0 {
+		if st := s.Stats(); len(got) != 6 || st.Received != 6 || drops(st, "closed") != 0 {
 			t.Errorf("%s: %d frames; %+v", name, len(got), st)
 		}
 	}

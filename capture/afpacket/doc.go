@@ -21,7 +21,7 @@
 // dropped. Each of them is delivered by Recv, or counted under one of:
 //
 //	kernel_ring  no free block: the reader was too slow
-//	close        still in the ring when the source was closed (or in one that
+//	closed       still in the ring when the source was closed (or in one that
 //	             nobody read from the interface's return to its next removal)
 //
 // # Interfaces that come and go

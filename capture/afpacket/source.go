@@ -104,7 +104,7 @@ func (s *Source) Stats() capture.Stats {
 		st.Bytes += q.bytes.Load()
 	}
 	st.Received = sum.received
-	st.Drops = []capture.Drop{{Cause: "kernel_ring", N: sum.kernel}, {Cause: "close", N: sum.closed}}
+	st.Drops = []capture.Drop{{Cause: "kernel_ring", N: sum.kernel}, {Cause: "closed", N: sum.closed}}
 	if now := s.state.Load(); now != nil {
 		st.State, st.Detail = now.word, now.detail
 	}
