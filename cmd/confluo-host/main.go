@@ -119,6 +119,20 @@ func asUsage(err error) error {
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// misunderstood reports whether err is a mistake in the command line, and the
+// expression with the place of the mistake where it is in one.
+func misunderstood(err error) (in *expr.Error, ok bool) {
+	var usage *usageError
+	var remote *api.Error
+	switch {
+	case errors.As(err, &in):
+		return in, true
+	case errors.As(err, &remote) && remote.Column > 0:
+		return &expr.Error{Src: remote.Expr, Col: remote.Column}, true
+	}
+	return nil, errors.As(err, &usage) || errors.Is(err, api.ErrInvalid) || remote != nil && remote.Status == 400
+}
+
 // report writes err to standard error, an expression with a caret below its
 // mistake, and returns the exit code.
 func (a *app) report(err error) int {
@@ -136,19 +150,14 @@ func (a *app) report(err error) int {
 		fmt.Fprintln(a.err, "  start one with: confluo-host run -c FILE; name its socket with --socket; or read a capture file with --pcap")
 	}
 
-	var usage *usageError
-	var local *expr.Error
-	var remote *api.Error
-	switch {
-	case errors.As(err, &local):
-	case errors.As(err, &remote) && remote.Column > 0:
-		local = &expr.Error{Src: remote.Expr, Col: remote.Column}
-	case errors.As(err, &usage), errors.Is(err, api.ErrInvalid), remote != nil && remote.Status == 400:
-		return exitUsage
-	default:
+	caret, usage := misunderstood(err)
+	if !usage {
 		return exitFailure
 	}
-	for line := range strings.SplitSeq(local.Caret(), "\n") {
+	if caret == nil {
+		return exitUsage
+	}
+	for line := range strings.SplitSeq(caret.Caret(), "\n") {
 		fmt.Fprintf(a.err, "  %s\n", line)
 	}
 	return exitUsage

@@ -60,7 +60,7 @@ func (c *queryCmd) Run(a *app) error {
 		}
 		// What was read stays on the screen, and the error below it; JSON stays
 		// without its end, so that no program takes it for whole.
-		if c.Output != "json" {
+		if _, mistake := misunderstood(err); c.Output != "json" && !mistake {
 			err = errors.Join(err, out.Close(nil))
 		}
 		return err
