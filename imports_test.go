@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"api"},
 	{"agent"},
 	{"bench"},
-	{"cmd", "scripts", "e2e"},
+	{"cmd", "scripts"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {
