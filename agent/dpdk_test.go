@@ -2,9 +2,19 @@
 
 package agent
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/confluo/confluo/agent/config"
+)
 
 func init() {
+	shippedInterfaces["host-dpdk.yaml"] = func(c *config.Config) {
+		p := &c.Sources[0].DPDK.Ports[0]
+		p.Device = strings.Replace(p.Device, "iface=eth0", "iface=vnear", 1)
+		c.DPDK.EAL.HugePages, c.DPDK.EAL.Args = "off", []string{"--no-telemetry"} // as in the other tests
+	}
 	interfaceSources["dpdk"] = `
 sources: [{name: nic, dpdk: {ports: [{device: "net_af_packet_agent,iface=vnear"}]}}]
 multilog: {memory: 16MiB}

@@ -33,7 +33,7 @@ func (a *Agent) Status() *api.Status {
 		src := &p.Sources[i]
 		s.Sources = append(s.Sources, api.SourceStatus{
 			Name: src.Name, Kind: cfg.Sources[i].Kind(), State: src.Stats.State, Detail: src.Stats.Detail,
-			Received: src.Stats.Received, Bytes: src.Stats.Bytes, Drops: src.Stats.Drops,
+			Received: src.Stats.Received, Bytes: src.Stats.Bytes, Drops: src.Drops(),
 		})
 		s.Spray.Dropped += src.RingFull + src.MemoryFull
 	}

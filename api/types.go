@@ -313,8 +313,8 @@ type SourceStatus struct {
 	State    string         `json:"state"` // up, down, gone, done or failed
 	Detail   string         `json:"detail,omitempty"`
 	Received uint64         `json:"received"`
-	Bytes    uint64         `json:"bytes"` // on the wire
-	Drops    []capture.Drop `json:"drops,omitempty"`
+	Bytes    uint64         `json:"bytes"`           // on the wire
+	Drops    []capture.Drop `json:"drops,omitempty"` // of this source's frames, those that spray dropped included
 
 	HeadersPerSecond float64 `json:"headers_per_s"`
 	BytesPerSecond   float64 `json:"bytes_per_s"`

@@ -34,10 +34,10 @@ type Source interface {
 
 // A Queue delivers frames in the order in which the device gave them.
 type Queue interface {
-	// Recv appends up to a batch's room of frames to b, which the caller has
-	// emptied. It returns as soon as at least one frame is there, and with an
-	// empty batch and a nil error when none came within about wait (busy
-	// polling meanwhile, if the backend is so configured). It returns io.EOF
+	// Recv appends frames to b, which has room for one at least, until it is
+	// full. It returns as soon as at least one frame came, and with the batch as
+	// it was and a nil error when none did within about wait (busy polling
+	// meanwhile, if the backend is so configured). It returns io.EOF
 	// when there will never be more (capture files), ErrClosed after Close, and
 	// any other error when the queue has failed for good; b may hold frames
 	// beside an error. A device that is down or gone for a while is no error:
@@ -60,6 +60,6 @@ type Stats struct {
 
 // A Drop is a count of lost frames with its cause.
 type Drop struct {
-	Cause string // such as "nic_imissed", "nic_rx_nombuf", "kernel_ring"
-	N     uint64
+	Cause string `json:"cause"` // such as "nic_imissed", "nic_rx_nombuf", "kernel_ring"
+	N     uint64 `json:"n"`
 }

@@ -110,7 +110,7 @@ func (d *Diagnoser) inOffsetOrder(ctx context.Context, p *plan, out *output) err
 		return err
 	}
 	defer s.Close()
-	if err := out.drain(s); err != nil {
+	if err := out.drain(s, p.high); err != nil {
 		return err
 	}
 	if err := cancelled(ctx); err != nil {

@@ -101,7 +101,7 @@ func (i *Incremental) advance(ctx context.Context, to uint64) error {
 	i.considerTimes(to)
 	switch {
 	case i.out != nil:
-		err := i.out.drain(i.scan)
+		err := i.out.drain(i.scan, to)
 		if err == nil && i.out.due() {
 			err = i.out.flush()
 		}

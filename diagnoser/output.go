@@ -55,8 +55,8 @@ func (o *output) left() uint64 {
 // full reports whether there are as many rows as were asked for.
 func (o *output) full() bool { return o.left() == 0 }
 
-// drain takes the rows that s finds, until its end or the limit.
-func (o *output) drain(s *multilog.Scan) error {
+// drain takes the rows that s finds, until its end, at offset to, or the limit.
+func (o *output) drain(s *multilog.Scan, to uint64) error {
 	for s.Next() {
 		o.from = o.from[:0]
 		left, more := o.left(), false
@@ -73,7 +73,7 @@ func (o *output) drain(s *multilog.Scan) error {
 		o.add(s.Columns(), o.from)
 		if o.full() {
 			last := o.offsets[o.n-1] + 1
-			if more || s.Base()+packet.ChunkSize < o.p.high {
+			if more || min(s.Base()+packet.ChunkSize, to) < o.p.high {
 				o.p.limited = true
 				o.p.cutAt(last)
 			}

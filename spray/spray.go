@@ -88,6 +88,17 @@ func (s *Sprayer) Next(ctx context.Context) *packet.Batch {
 	}
 }
 
+// Behind reports whether the writer of the batch that Next gave last lags so
+// far that half of its ring waits. A ring has room for a number of batches,
+// however few headers are in them, so then it pays to fill a batch up first.
+func (s *Sprayer) Behind() bool {
+	if s.cur == nil {
+		return false
+	}
+	half := s.cur.Cap() / 2
+	return s.cur.Free(half+1) <= half
+}
+
 // Commit claims offsets for the batch that Next gave last and publishes it to
 // its ring, or drops and counts it. An empty batch is given back unused.
 func (s *Sprayer) Commit(ctx context.Context, b *packet.Batch) {

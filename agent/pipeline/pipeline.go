@@ -37,6 +37,10 @@ type Options struct {
 
 const defaultRingBatches = 64
 
+// gatherWait is how long a batch is held back for more frames when the writer
+// is behind.
+const gatherWait = time.Millisecond
+
 // A Pipeline runs from Start to Stop. Its counters may be read at any time.
 type Pipeline struct {
 	opt     Options
@@ -215,6 +219,12 @@ func (p *Pipeline) capture(s *source, i, cpu int) {
 	for {
 		b := sp.Next(p.ctx)
 		err := q.Recv(b, p.opt.Wait)
+		// Frames that trickle in one by one would fill the ring with batches of
+		// one while the writer is kept from its core for a moment.
+		for have := 0; err == nil && have < b.N && !b.Full() && sp.Behind(); {
+			have = b.N
+			err = q.Recv(b, gatherWait)
+		}
 		sp.Commit(p.ctx, b)
 		switch {
 		case err == nil:
@@ -266,7 +276,9 @@ func (p *Pipeline) Close() error {
 	if p.log != nil {
 		errs = append(errs, p.log.Close())
 	}
-	errs = append(errs, p.memory.Free())
+	if p.memory != nil {
+		errs = append(errs, p.memory.Free())
+	}
 	return errors.Join(errs...)
 }
 

@@ -19,6 +19,7 @@ type grammar struct {
 	Status     statusCmd     `cmd:"" help:"Show the pipeline, stage by stage."`
 	Snapshot   snapshotCmd   `cmd:"" help:"Take, release and list snapshots."`
 	Reload     reloadCmd     `cmd:"" help:"Make the agent read its configuration again."`
+	Bench      benchCmd      `cmd:"" help:"Measure the speed of this machine."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
 }
