@@ -45,24 +45,24 @@ func (g *generator) Recv(b *packet.Batch, wait time.Duration) error {
 			return nil
 		}
 	}
-	lo := int(sent % flows)
-	n := int(min(uint64(g.burst), left, uint64(flows-lo)))
+	lo, at := int(sent%flows), b.N
+	n := int(min(uint64(g.burst), left, uint64(flows-lo), uint64(packet.ChunkSize-at)))
 	p := g.pool
-	copy(b.Data[:n*b.Stride], p.Data[lo*p.stride:(lo+n)*p.stride])
-	copy(b.WireLen[:n], p.WireLen[lo:])
-	copy(b.CapLen[:n], p.CapLen[lo:])
-	copy(b.Port[:n], p.Port[lo:])
-	copy(b.Dir[:n], p.Dir[lo:])
+	copy(b.Data[at*b.Stride:(at+n)*b.Stride], p.Data[lo*p.stride:(lo+n)*p.stride])
+	copy(b.WireLen[at:at+n], p.WireLen[lo:])
+	copy(b.CapLen[at:at+n], p.CapLen[lo:])
+	copy(b.Port[at:at+n], p.Port[lo:])
+	copy(b.Dir[at:at+n], p.Dir[lo:])
 	now := time.Now().UnixNano()
 	var bytes uint64
-	for i := range n {
+	for i := at; i < at+n; i++ {
 		b.Ts[i] = now + int64(i)
 		bytes += uint64(b.WireLen[i])
 	}
-	b.N = n
+	b.N = at + n
 	if g.rare > 0 {
 		if i := g.rare - 1 - sent%g.rare; i < uint64(n) {
-			binary.BigEndian.PutUint16(b.Data[int(i)*b.Stride+g.port:], rarePort)
+			binary.BigEndian.PutUint16(b.Data[(at+int(i))*b.Stride+g.port:], rarePort)
 		}
 	}
 	g.sent.Store(sent + uint64(n))

@@ -61,7 +61,10 @@ func (c *queryCmd) Run(a *app) error {
 		// What was read stays on the screen, and the error below it; JSON stays
 		// without its end, so that no program takes it for whole.
 		if _, mistake := misunderstood(err); c.Output != "json" && !mistake {
-			err = errors.Join(err, out.Close(nil))
+			// An error of the output itself is the one there is already.
+			if late := out.Close(nil); !errors.Is(err, late) {
+				err = errors.Join(err, late)
+			}
 		}
 		return err
 	}
