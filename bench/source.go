@@ -46,23 +46,25 @@ func (g *generator) Recv(b *packet.Batch, wait time.Duration) error {
 		}
 	}
 	lo := int(sent % flows)
-	n := int(min(uint64(g.burst), left, uint64(flows-lo)))
+	at := b.N // Recv appends
+	n := int(min(uint64(g.burst), left, uint64(flows-lo), uint64(packet.ChunkSize-at)))
+	end := at + n
 	p := g.pool
-	copy(b.Data[:n*b.Stride], p.Data[lo*p.stride:(lo+n)*p.stride])
-	copy(b.WireLen[:n], p.WireLen[lo:])
-	copy(b.CapLen[:n], p.CapLen[lo:])
-	copy(b.Port[:n], p.Port[lo:])
-	copy(b.Dir[:n], p.Dir[lo:])
+	copy(b.Data[at*b.Stride:end*b.Stride], p.Data[lo*p.stride:(lo+n)*p.stride])
+	copy(b.WireLen[at:end], p.WireLen[lo:])
+	copy(b.CapLen[at:end], p.CapLen[lo:])
+	copy(b.Port[at:end], p.Port[lo:])
+	copy(b.Dir[at:end], p.Dir[lo:])
 	now := time.Now().UnixNano()
 	var bytes uint64
 	for i := range n {
-		b.Ts[i] = now + int64(i)
-		bytes += uint64(b.WireLen[i])
+		b.Ts[at+i] = now + int64(i)
+		bytes += uint64(b.WireLen[at+i])
 	}
-	b.N = n
+	b.N = end
 	if g.rare > 0 {
 		if i := g.rare - 1 - sent%g.rare; i < uint64(n) {
-			binary.BigEndian.PutUint16(b.Data[int(i)*b.Stride+g.port:], rarePort)
+			binary.BigEndian.PutUint16(b.Data[(at+int(i))*b.Stride+g.port:], rarePort)
 		}
 	}
 	g.sent.Store(sent + uint64(n))
