@@ -45,21 +45,23 @@ func (g *generator) Recv(b *packet.Batch, wait time.Duration) error {
 			return nil
 		}
 	}
-	lo, at := int(sent%flows), b.N
+	lo := int(sent % flows)
+	at := b.N // Recv appends
 	n := int(min(uint64(g.burst), left, uint64(flows-lo), uint64(packet.ChunkSize-at)))
+	end := at + n
 	p := g.pool
-	copy(b.Data[at*b.Stride:(at+n)*b.Stride], p.Data[lo*p.stride:(lo+n)*p.stride])
-	copy(b.WireLen[at:at+n], p.WireLen[lo:])
-	copy(b.CapLen[at:at+n], p.CapLen[lo:])
-	copy(b.Port[at:at+n], p.Port[lo:])
-	copy(b.Dir[at:at+n], p.Dir[lo:])
+	copy(b.Data[at*b.Stride:end*b.Stride], p.Data[lo*p.stride:(lo+n)*p.stride])
+	copy(b.WireLen[at:end], p.WireLen[lo:])
+	copy(b.CapLen[at:end], p.CapLen[lo:])
+	copy(b.Port[at:end], p.Port[lo:])
+	copy(b.Dir[at:end], p.Dir[lo:])
 	now := time.Now().UnixNano()
 	var bytes uint64
-	for i := at; i < at+n; i++ {
-		b.Ts[i] = now + int64(i)
-		bytes += uint64(b.WireLen[i])
+	for i := range n {
+		b.Ts[at+i] = now + int64(i)
+		bytes += uint64(b.WireLen[at+i])
 	}
-	b.N = at + n
+	b.N = end
 	if g.rare > 0 {
 		if i := g.rare - 1 - sent%g.rare; i < uint64(n) {
 			binary.BigEndian.PutUint16(b.Data[(at+int(i))*b.Stride+g.port:], rarePort)
