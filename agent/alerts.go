@@ -147,8 +147,9 @@ func (a *Agent) Follow(ctx context.Context) <-chan api.Alert {
 func apiAlert(al *monitor.Alert) api.Alert {
 	out := api.Alert{
 		Seq: al.Seq, Time: al.Raised, Trigger: al.Trigger, Expr: al.Expr, Filter: al.Filter, State: string(al.State),
-		Value: al.Value, Threshold: al.Threshold, WindowFrom: al.From, WindowTo: al.To,
-		FirstOffset: al.FirstOffset, LastOffset: al.LastOffset,
+		Severity: al.Severity, Started: al.Started, Labels: al.Labels, Annotations: al.Annotations,
+		Value: al.Value, NoValue: al.NoValue, Threshold: al.Threshold, Headers: al.Headers, WindowFrom: al.From, WindowTo: al.To,
+		FirstOffset: al.FirstOffset, LastOffset: al.LastOffset, NoOffsets: !al.HasOffsets,
 	}
 	for _, l := range al.Group {
 		if out.Group == nil {

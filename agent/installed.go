@@ -178,6 +178,7 @@ func (a *Agent) apiTrigger(t *monitor.TriggerInfo) api.Trigger {
 	return api.Trigger{
 		Name: t.Name, Filter: filter, Trigger: t.Trigger.String(), FromOffset: t.FromOffset,
 		Evaluations: t.Evaluations, Firing: t.Firing, LastFired: t.LastFired,
+		Severity: t.Severity, Alerts: t.Alerts, Late: t.Late, Skipped: t.Skipped,
 	}
 }
 

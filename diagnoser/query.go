@@ -57,7 +57,7 @@ type Footer struct {
 
 	// Dropped tells, by cause, of headers lost in the time range asked for:
 	// "retention" for those that memory no longer holds, and the causes of the
-	// ledger (spray_full, kernel_ring, nic_imissed, ...).
+	// ledger (spray_ring_full, kernel_ring, nic_imissed, ...).
 	Dropped map[string]uint64 `json:"dropped,omitempty"`
 
 	Plan string        `json:"plan"` // what --explain prints

@@ -121,7 +121,7 @@ api: {socket: %s}
 	if n := ask("count", "--filter", "test"); n != settled {
 		t.Errorf("the filter has %s headers, a scan %s", n, settled)
 	}
-	if alerts := ask("alerts", "-o", "ndjson"); !strings.Contains(alerts, `"firing"`) {
+	if alerts := ask("alerts", "-o", "ndjson"); !strings.Contains(alerts, `"firing"`) || !strings.Contains(alerts, `"severity":"warning"`) {
 		t.Errorf("200 Mbit/s raised no alert: %q", alerts)
 	}
 	if err := agent.Signal(syscall.SIGTERM); err != nil {

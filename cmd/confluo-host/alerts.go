@@ -14,7 +14,7 @@ import (
 type alertsCmd struct {
 	listFlags
 	Follow bool     `short:"f" help:"Go on with the alerts to come, until interrupted."`
-	Since  timeFlag `placeholder:"TIME" help:"Alerts raised at this time or later, such as -10m; with --follow, those before the ones to come."`
+	Since  timeFlag `placeholder:"TIME" help:"Alerts raised at this time or later, such as --since=-10m; with --follow, those before the ones to come."`
 }
 
 // Help implements kong.HelpProvider.

@@ -25,7 +25,7 @@ type selectFlags struct {
 	Pcap  string `placeholder:"FILE" help:"Read this capture file (pcap or pcapng, also gzip or zstd; - is standard input) in place of asking the agent."`
 	Decap string `placeholder:"LIST" help:"With --pcap: tunnels to strip: all (the default), none, or a list of vxlan, geneve, gre, erspan, ipip, 6in4 and gtpu; vxlan:4789+8472 names UDP ports."`
 
-	From     timeFlag     `placeholder:"TIME" help:"Headers captured at this time or later: 2006-01-02T15:04:05Z, '2006-01-02 15:04:05' or 15:04 (local time), 1136214245.5 (seconds since 1970), now, or -5m."`
+	From     timeFlag     `placeholder:"TIME" help:"Headers captured at this time or later: 2006-01-02T15:04:05Z, '2006-01-02 15:04:05' or 15:04 (local time), 1136214245.5 (seconds since 1970), now, or --from=-5m (with the equals sign)."`
 	To       timeFlag     `placeholder:"TIME" help:"Headers captured before this time."`
 	Last     api.Duration `placeholder:"DURATION" help:"Headers of so long before now, such as 5m."`
 	Filter   string       `placeholder:"NAME" help:"Only the matches of this installed filter."`

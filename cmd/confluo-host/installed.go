@@ -134,7 +134,7 @@ type snapshotCmd struct {
 type snapshotTakeCmd struct {
 	agentFlags
 	Name string       `arg:"" help:"Name of the snapshot."`
-	TTL  api.Duration `name:"ttl" default:"10m" placeholder:"DURATION" help:"Hold it so long at most (default ${default})."`
+	TTL  api.Duration `name:"ttl" default:"10m" placeholder:"DURATION" help:"Forget it after so long at most (default ${default})."`
 }
 
 func (c *snapshotTakeCmd) Run(a *app) error {
@@ -142,7 +142,7 @@ func (c *snapshotTakeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "snapshot %s holds headers up to offset %d until %s\n", v.Name, v.EndOffset, timeText(v.Expires))
+	_, err = fmt.Fprintf(a.out, "snapshot %s stands for the headers below offset %d until %s\n", v.Name, v.EndOffset, timeText(v.Expires))
 	return err
 }
 
