@@ -405,6 +405,7 @@ func TestFollowDeliversOldAlertsThenNewOnesOnceEach(t *testing.T) {
 		t.Errorf("since: %+v, %v", l, err)
 	}
 
+	waitFor(t, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.followers) == 0 }) // the one above is gone
 	// A follower that falls behind is told, and one of an agent that stops too.
 	following := make(chan error, 1)
 	go func() {
