@@ -49,8 +49,8 @@ bin/confluo-host run -c "$config" 2>bin/agent.log &
 agent=$!
 # The agent drains and prints its ledger when it is told to end.
 trap 'kill "$agent" 2>/dev/null || true; wait "$agent" || true; tail -n 3 bin/agent.log >&2' EXIT
-for _ in $(seq 100); do
-  bin/confluo-host status --socket "$socket" >/dev/null 2>&1 && break
+for _ in $(seq 600); do # memory is touched before the first frame, which may take a while
+  bin/confluo-host status --socket "$socket" -o json 2>/dev/null | grep -q '"state": "running"' && break
   kill -0 "$agent" 2>/dev/null || { cat bin/agent.log >&2; exit 1; }
   sleep 0.1
 done
