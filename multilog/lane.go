@@ -102,6 +102,7 @@ func (w *Lane) appendRows(g *segment, logical uint64, row int, b *packet.Batch, 
 func (w *Lane) logMatches(g *segment, logical uint64, row uint32, c *packet.Columns) {
 	width := int64(0) // bucket width that w.runs were cut for
 	phys := int(logical % uint64(len(w.log.segs)))
+	lo, hi := bounds(c.Ts)
 	for i, f := range w.set.filters {
 		m := &w.matches[i]
 		if m[0]|m[1]|m[2]|m[3] == 0 {
@@ -110,7 +111,6 @@ func (w *Lane) logMatches(g *segment, logical uint64, row uint32, c *packet.Colu
 		// Rows before From, which a lane may see while the filter is being
 		// installed, are in the log too, where readers leave them out.
 		f.hits[w.id].n.Add(uint64(m.Count()))
-		lo, hi := bounds(c.Ts)
 		w.logFilter(g, logical, f.stream(w.id, phys), row, m, lo, hi)
 		for _, a := range f.aggregates {
 			if !a.scalar {
