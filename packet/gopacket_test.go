@@ -451,7 +451,7 @@ func (k *frameChecker) check(t *testing.T, link LinkType, data []byte, wire int)
 func TestParseAgreesWithGopacketOnCaptures(t *testing.T) {
 	root, files := captureFiles(t)
 	if len(files) == 0 {
-		skipOrFail(t, "no capture files in %s", root)
+		t.Skipf("no capture files in %s; TestParse and FuzzParse make their own", root)
 	}
 	understood := 0
 	checker := newFrameChecker()

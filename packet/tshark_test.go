@@ -401,7 +401,7 @@ const vxlanOn8472 = "tunnel-overlay/tcpdump__vxlan_port_8472.pcap"
 func TestParseAgreesWithTshark(t *testing.T) {
 	root, files := captureFiles(t)
 	if len(files) == 0 {
-		skipOrFail(t, "no capture files in %s", root)
+		t.Skipf("no capture files in %s; TestParse and FuzzParse make their own", root)
 	}
 	tshark := requireTool(t, "tshark")
 	var (
