@@ -67,7 +67,8 @@ func export(t *testing.T, path string) (out []byte, ng bool) {
 func TestExportedFilesReadBackEqual(t *testing.T) {
 	_, noTshark := exec.LookPath("tshark")
 	ngs := 0
-	for name, path := range captures(t) {
+	files := captures(t)
+	for name, path := range files {
 		data, ng := export(t, path)
 		if ng {
 			ngs++
@@ -108,7 +109,7 @@ func TestExportedFilesReadBackEqual(t *testing.T) {
 			}
 		})
 	}
-	if ngs == 0 {
+	if ngs == 0 && len(files) > len(madeCaptures(t)) { // real captures are there
 		t.Error("no capture needed pcapng")
 	}
 }
